@@ -1,0 +1,1 @@
+"""What Voiceframe costs, measured beside its peers: `uv run --group bench python -m benchmarks.<name>`."""

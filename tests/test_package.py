@@ -1,0 +1,131 @@
+"""The package as others install and import it: one identity for each module, nothing heavy, nothing missing."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import metadata, resources
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "voiceframe"
+DOORS = ("processors", "serializers", "transports")  # the links at the root of the repository
+
+# What `import voiceframe` may load besides the standard library: its required dependencies, and there are none.
+ALLOWED: frozenset[str] = frozenset()
+# Parts of the standard library that cost time or memory and that only some calls need.
+HEAVY = {"doctest", "http.server", "multiprocessing", "pdb", "sqlite3", "tkinter", "unittest", "xml.etree"}
+
+PRIVATE = re.compile(r"\._(?!_)")
+ABOVE_THE_CORE = ("voiceframe.__main__", "voiceframe.cli", "voiceframe.ops", "voiceframe.web")
+
+
+def source_files() -> list[Path]:
+    """Every Python file of the package. `voiceframe/` itself holds no links, so each is met once."""
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def run_python(code: str, cwd: Path) -> set[str]:
+    """The words that `code` prints in a fresh interpreter whose first import path is `cwd`."""
+    done = subprocess.run([sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def imported_modules(path: Path) -> Iterator[str]:
+    """The modules that a file imports when it runs, also inside functions; not those under `if TYPE_CHECKING`."""
+    pending: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) in {"TYPE_CHECKING", "typing.TYPE_CHECKING"}:
+            pending.extend(node.orelse)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            package = module_name(path.parent / "__init__.py").split(".")
+            base = package[: len(package) + 1 - node.level] if node.level else []
+            source = ".".join([*base, node.module] if node.module else base)
+            yield source
+            yield from (f"{source}.{alias.name}" for alias in node.names)
+        else:
+            pending.extend(ast.iter_child_nodes(node))
+
+
+def within(module: str, *packages: str) -> bool:
+    return any(module == package or module.startswith(f"{package}.") for package in packages)
+
+
+def test_no_module_is_loaded_under_a_name_of_the_root() -> None:
+    assert not sys.modules.keys() & set(DOORS)
+
+
+def test_importing_every_module_from_the_root_uses_no_name_of_the_root() -> None:
+    names = [module_name(path) for path in source_files() if path.name != "__main__.py"]
+    code = f"import importlib, sys\nfor name in {names!r}: importlib.import_module(name)\nprint(*sys.modules)"
+    loaded = run_python(code, ROOT)
+    assert set(names) <= loaded
+    assert not loaded & set(DOORS)
+
+
+def test_import_loads_only_the_standard_library(tmp_path: Path) -> None:
+    before = run_python("import sys; print(*sys.modules)", tmp_path)  # what the environment's own .pth files load
+    loaded = run_python("import sys, voiceframe; print(*sys.modules)", tmp_path) - before
+    packages = {name.partition(".")[0] for name in loaded}
+    assert packages - sys.stdlib_module_names - {"voiceframe"} <= ALLOWED
+    assert not loaded & HEAVY
+
+
+def test_the_package_is_typed() -> None:
+    assert resources.files("voiceframe").joinpath("py.typed").is_file()
+
+
+def test_the_version_is_the_distributions() -> None:
+    import voiceframe
+
+    assert voiceframe.__version__ == metadata.version("voiceframe")
+
+
+def test_every_folder_of_the_package_is_a_package() -> None:
+    folders = {path.parent for path in source_files()}
+    assert [folder for folder in sorted(folders) if not (folder / "__init__.py").is_file()] == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a checkout on Windows may hold the links as plain files")
+@pytest.mark.parametrize("door", DOORS)
+def test_the_links_at_the_root_are_relative(door: str) -> None:
+    assert (ROOT / door).readlink() == Path("voiceframe", door)
+    assert (ROOT / door).is_dir()
+
+
+def test_the_package_holds_no_links() -> None:
+    assert [path for path in PACKAGE.rglob("*") if path.is_symlink()] == []
+
+
+@pytest.mark.parametrize("path", source_files(), ids=module_name)
+def test_imports_run_one_way(path: Path) -> None:
+    module, imports = module_name(path), set(imported_modules(path))
+    ours = {name for name in imports if within(name, "voiceframe")}
+    assert not {name for name in imports if within(name, *DOORS)}, "import voiceframe.<name>, not the link at the root"
+
+    if within(module, "voiceframe.serializers"):
+        below = ("voiceframe.audio", "voiceframe.errors", "voiceframe.frames", "voiceframe.serializers")
+        assert {name for name in ours if not within(name, *below)} <= {"voiceframe"}
+    if not within(module, *ABOVE_THE_CORE):
+        assert {name for name in ours if within(name, *ABOVE_THE_CORE)} == set()
+
+
+@pytest.mark.parametrize("path", source_files(), ids=module_name)
+def test_private_names_stay_in_their_folder(path: Path) -> None:
+    folder = module_name(path.parent / "__init__.py")
+    private = {name for name in imported_modules(path) if within(name, "voiceframe") and PRIVATE.search(name)}
+    assert {name for name in private if not within(name, folder)} == set()

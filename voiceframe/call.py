@@ -1,0 +1,367 @@
+"""Calls: one conversation, from admission to the last event.
+
+A call is ours. A leg is what the carrier has for it, under the carrier's id. A connection is a socket of a leg, which
+may be lost and attached again without an end of the call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from .clock import MediaClock, is_virtual, random_seed
+from .dispatcher import current_call
+from .engine import Engine, EngineSettings
+from .errors import CallEnded, Unsupported
+from .events import CallAnswered, CallEndLapsed, CallStarted, ConnectionAttached, ConnectionLost, EventLog
+from .events import CallEnded as CallEndedEvent
+from .events import Environment, Feed, LegClosed, LegOpened
+from .frames import Frame
+from .pipeline import Pipeline
+from .processor import Processor
+from .replies import Heard, Replies, Reply
+from .settings import Settings, setting
+from .turns import TurnLedger
+from .ulid import ULIDs
+
+if TYPE_CHECKING:
+    from .transports.base import Transport
+
+__all__ = ["Call", "CallSettings", "Connection", "Heard", "Leg", "Line", "Reply", "current_call"]
+
+
+class CallSettings(Settings, prefix="CALL"):
+    """What holds for a call as a whole."""
+
+    reply_deadline_ms: int = setting(
+        default=6_000, doc="time in which a turn of the caller must be answered by sound", ge=100
+    )
+    reprompt: str = setting(
+        default="Sorry, could you say that again?",
+        doc="what is said when a turn was not answered in time; empty for nothing",
+    )
+
+
+@dataclass(frozen=True)
+class Line:
+    """What this carrier can do: `transfer`, `dtmf`, `record`, `sms`, `hold` …"""
+
+    carrier: str = "none"
+    abilities: frozenset[str] = frozenset()
+
+    def can(self, ability: str) -> bool:
+        return ability in self.abilities
+
+    def require(self, ability: str) -> None:
+        """Raise `Unsupported`, naming the carrier, if it cannot."""
+        if ability not in self.abilities:
+            raise Unsupported.of("line.unsupported", carrier=self.carrier, what=ability, ability=ability)
+
+
+@dataclass(slots=True, eq=False)
+class Connection:
+    """A socket of a leg."""
+
+    id: str
+    leg: Leg = field(repr=False)
+    attached: bool = True
+
+    def lost(self, reason: str = "") -> None:
+        """The socket is gone. The leg may attach another one."""
+        if self.attached:
+            self.attached = False
+            self.leg.call.log.write(ConnectionLost(connection=self.id, reason=reason))
+
+
+@dataclass(slots=True, eq=False)
+class Leg:
+    """The carrier's side of a call."""
+
+    id: str
+    carrier: str
+    call: Call = field(repr=False)
+    connections: list[Connection] = field(default_factory=list)
+    open: bool = True
+
+    def attach(self, connection: str) -> Connection:
+        """A socket has come, the first or a later one."""
+        new = Connection(connection, self)
+        self.connections.append(new)
+        self.call.log.write(ConnectionAttached(connection=connection))
+        return new
+
+    @property
+    def connection(self) -> Connection | None:
+        """The socket that is attached now."""
+        return next((c for c in reversed(self.connections) if c.attached), None)
+
+    def close(self, reason: str = "") -> None:
+        """The carrier has ended the leg."""
+        if self.open:
+            self.open = False
+            for connection in self.connections:
+                connection.lost(reason)
+            self.call.log.write(LegClosed(leg=self.id, carrier=self.carrier, reason=reason))
+
+
+class Call:
+    """One conversation. Create it on the event loop on which it is to run; use it on that loop only.
+
+    `seed` makes its ids and random numbers repeatable; without one they are taken from the operating system, on virtual
+    time from 0. `sinks` are the feeds that its events go to.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        direction: Literal["inbound", "outbound"] = "inbound",
+        from_: str = "",
+        to: str = "",
+        metadata: Mapping[str, Any] | None = None,
+        id: str | None = None,
+        seed: int | None = None,
+        sinks: Sequence[Feed] = (),
+        settings: CallSettings | None = None,
+        engine_settings: EngineSettings | None = None,
+        tenant: str = "default",
+        environment: Environment = "development",
+        trace: str | None = None,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        if seed is None:
+            seed = 0 if is_virtual(loop) else random_seed()
+        #: Random numbers for everything in this call that needs some: the same on every run with the same seed.
+        self.rng = random.Random(seed)
+        self.clock = MediaClock(loop)
+        self.id = id or f"call_{ULIDs(self.rng).next(self.clock.wall_ms())}"
+        self.direction = direction
+        self.from_ = from_
+        self.to = to
+        self.metadata: Mapping[str, Any] = metadata or {}
+        #: The application's own.
+        self.data: dict[str, Any] = {}
+        self.settings = settings or _default_settings()
+        self._engine_settings = engine_settings or _default_engine_settings()
+        self.log = EventLog(
+            self.id,
+            clock=self.clock,
+            rng=self.rng,
+            sinks=sinks,
+            trace=trace,
+            tenant=tenant,
+            environment=environment,
+        )
+        self.legs: list[Leg] = []
+        self.replies = Replies(self)
+        self.turns = TurnLedger(self)
+        self.replies.closed_listeners.append(self.turns.reply_closed)
+        self.transport = transport
+        transport.bind(self)
+        self._engine: Engine | None = None
+        self._ended = loop.create_future()
+        self._end_task: asyncio.Task[bool] | None = None
+
+    # -- life
+
+    @property
+    def engine(self) -> Engine:
+        """What runs the call. Raises `CallEnded` (`call.not-started`) before `start()`."""
+        if self._engine is None:
+            raise CallEnded.of("call.not-started", call=self.id, what="this")
+        return self._engine
+
+    @property
+    def line(self) -> Line:
+        """What this carrier can do."""
+        return self.transport.line
+
+    @property
+    def ended(self) -> bool:
+        """Whether the call is over, cleanup included."""
+        return self._ended.done()
+
+    @property
+    def reason(self) -> str:
+        """Why it ended or is ending; empty while it is not."""
+        return self._engine.reason if self._engine is not None else ""
+
+    async def start(self, pipeline: Pipeline) -> None:
+        """Link the pipeline and begin. Raises `LinkError` if it cannot work."""
+        if self._engine is not None:
+            raise CallEnded.of("call.started-twice", call=self.id)
+        self._engine = Engine(self, pipeline, self._engine_settings)
+        self.log.write(
+            CallStarted(
+                direction=self.direction,
+                from_=self.from_,
+                to=self.to,
+                pipeline=tuple(node.name for node in self._engine.nodes),
+            )
+        )
+        self._engine.start()
+
+    def answered(self) -> None:
+        """Media flows. Called by the transport."""
+        self.log.write(CallAnswered())
+
+    def end(self, reason: str = "completed", *, after: Literal["heard", "now"] = "heard") -> Awaitable[bool]:
+        """Wish for the end of the call. It takes effect also if the result is not awaited.
+
+        after: `"heard"` waits until what is being said was heard; if the caller interrupts it the wish lapses, the call
+        goes on, and the result is False. `"now"` stops what is being said; work with side effects still finishes.
+
+        The result is there when the end has begun; `wait_ended()` waits until it is over.
+        """
+        engine = self.engine
+        if after == "now":
+            if not engine.finished and not engine.ending:
+                engine.hang_up(reason)
+            done: asyncio.Future[bool] = engine.loop.create_future()
+            done.set_result(True)
+            return done
+        if self._end_task is None or self._end_task.done():
+            self._end_task = engine.loop.create_task(self._end_after_heard(reason), context=engine.dispatcher.task_context())
+        return asyncio.shield(self._end_task)
+
+    async def _end_after_heard(self, reason: str) -> bool:
+        engine = self.engine
+        settings = engine.settings
+        waited_for = list(self.replies.open.values())
+        began_s = engine.loop.time()
+        while not engine.ending and any(reply.heard is None for reply in waited_for):
+            remaining = max((node.proc.remaining_ms() for node in engine.nodes if node.ready), default=0)
+            passed = (engine.loop.time() - began_s) * 1000
+            limit = min(remaining + settings.end_margin_ms, settings.end_cap_ms - passed)
+            if limit <= 0:
+                break
+            closing = [asyncio.ensure_future(_heard(reply)) for reply in waited_for if reply.heard is None]
+            done, pending = await asyncio.wait(closing, timeout=limit / 1000)
+            for task in pending:
+                task.cancel()
+            if not done and not any(node.ready and node.proc.remaining_ms() for node in engine.nodes):
+                break  # nothing plays, and nobody says that it was heard
+            # What came behind the goodbye before it was over belongs to it.
+            waited_for += [reply for reply in self.replies.open.values() if reply not in waited_for]
+            if any(reply.swept for reply in waited_for):
+                break
+        if any(reply.swept for reply in waited_for) and not engine.ending:
+            self.log.write(CallEndLapsed(reason=reason))
+            return False
+        engine.request_end(reason)
+        return True
+
+    def hang_up(self, reason: str = "hangup") -> None:
+        """The other side has left. Called by the transport."""
+        self.engine.hang_up(reason)
+
+    def cancel(self, reason: str = "cancelled") -> None:
+        """Close the call at once. Work that must finish gets `cancel_grace_ms`."""
+        self.engine.cancel(reason)
+
+    async def wait_ended(self) -> str:
+        """Wait until the call is over, cleanup included. Returns the reason."""
+        await asyncio.shield(self._ended)
+        return self.reason
+
+    def closed(self) -> None:
+        """The engine has finished."""
+        self.turns.close()
+        self.replies.close()
+        if self._end_task is not None and not self._end_task.done():
+            self._end_task.cancel()
+        for leg in self.legs:
+            leg.close(self.reason)
+        self.log.write(CallEndedEvent(reason=self.reason, duration_ms=self.clock.at_ms()))
+        if not self._ended.done():
+            self._ended.set_result(None)
+
+    # -- talking
+
+    def say(self, text: str, *, interruptible: bool = True) -> Reply:
+        """Say `text` as a reply of its own. `await` the result to know what of it was heard.
+
+        Raises `CallEnded` when the call is over.
+        """
+        engine = self._running("say()")
+        number, frames = engine.reply_frames(text, interruptible, self.clock.at_ms())
+        reply = self.replies.open[number]
+        for frame in frames:
+            self.send(frame)
+        return reply
+
+    def interrupt(self, reason: str = "asked") -> None:
+        """Stop what is being said, as an operator or a program, not as the caller."""
+        self.engine.dispatcher.interrupt(reason)
+
+    def send(self, frame: Frame) -> None:
+        """Push a frame downstream from the source. Raises `CallEnded` when the call is over."""
+        engine = self._running(f"send({type(frame).__name__})")
+        source = engine.nodes[0]
+        engine.dispatcher.feed(frame, source.down, None)
+
+    def _running(self, what: str) -> Engine:
+        engine = self._engine
+        if engine is None:
+            raise CallEnded.of("call.not-started", call=self.id, what=what)
+        if engine.finished:
+            raise CallEnded.of("call.ended", call=self.id, reason=self.reason, what=what)
+        return engine
+
+    async def replace(self, old: Processor, new: Processor) -> None:
+        """Put `new` in the place of `old`, in the running call.
+
+        `new` is set up while `old` works on. Then, in one step, all further frames go to `new`; `old` is told by an
+        `EndFrame` that no more will come, finishes what it has, and is cleaned up; only then does `new` begin, so that
+        order is kept. Nothing of the caller is lost or handled twice.
+
+        Raises `LinkError` if `new` cannot stand there, or whatever its `setup()` raises; then `old` stays.
+        """
+        await self._running("replace()").replace(old, new)
+
+    @contextlib.contextmanager
+    def private(self) -> Iterator[None]:
+        """While this context is open no audio, text or digits of the call are kept: events lose their personal fields."""
+        self.log.private += 1
+        try:
+            yield
+        finally:
+            self.log.private -= 1
+
+    # -- the carrier's side
+
+    def open_leg(self, id: str, carrier: str) -> Leg:
+        """The carrier has a leg for this call."""
+        leg = Leg(id, carrier, self)
+        self.legs.append(leg)
+        self.log.write(LegOpened(leg=id, carrier=carrier))
+        return leg
+
+    def __repr__(self) -> str:
+        return f"<Call {self.id}>"
+
+
+async def _heard(reply: Reply) -> Heard:
+    return await reply
+
+
+_defaults: dict[type[Settings], Settings] = {}
+
+
+def _default_settings() -> CallSettings:
+    """The settings of the environment, read once for the process: calls are set up in microseconds."""
+    found = _defaults.get(CallSettings)
+    if not isinstance(found, CallSettings):
+        found = _defaults[CallSettings] = CallSettings.load()
+    return found
+
+
+def _default_engine_settings() -> EngineSettings:
+    found = _defaults.get(EngineSettings)
+    if not isinstance(found, EngineSettings):
+        found = _defaults[EngineSettings] = EngineSettings.load()
+    return found

@@ -1,0 +1,289 @@
+"""Time: one clock for a call, which is its event loop's.
+
+`VirtualTimeLoop` is an event loop whose clock leaps to the next timer instead of waiting, so that a call of minutes
+runs in milliseconds, with the same events on every run. `Ticker` is the fixed grid on which periodic work is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import heapq
+import os
+import threading
+import weakref
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
+from typing import Any, Final, Never, TypeVar
+
+from .errors import VirtualTimeError
+
+__all__ = ["MediaClock", "Ticker", "VirtualTimeLoop", "is_virtual", "run_virtual", "ticker"]
+
+T = TypeVar("T")
+
+#: What the wall clock shows when virtual time is 0: 2026-01-01T00:00:00Z. Fixed, so that runs can be compared.
+VIRTUAL_EPOCH_MS: Final = 1_767_225_600_000
+
+
+def is_virtual(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether time on `loop` is virtual."""
+    return bool(getattr(loop, "virtual", False))
+
+
+class MediaClock:
+    """The time in a call: milliseconds of loop time since it began, and the wall time that belongs to it."""
+
+    __slots__ = ("_began", "_loop", "_wall")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, wall_ms: int | None = None) -> None:
+        self._loop = loop
+        self._began = loop.time()
+        if wall_ms is None:
+            if is_virtual(loop):
+                wall_ms = VIRTUAL_EPOCH_MS + round(self._began * 1000)
+            else:
+                import time
+
+                wall_ms = time.time_ns() // 1_000_000
+        self._wall = wall_ms
+
+    def at_ms(self) -> int:
+        """Milliseconds since the call began."""
+        return round((self._loop.time() - self._began) * 1000)
+
+    def wall_ms(self) -> int:
+        """Milliseconds since 1970, taken once at the beginning and carried on by the loop's clock.
+
+        So the times of one call never run backwards, whatever happens to the machine's clock.
+        """
+        return self._wall + self.at_ms()
+
+
+class Ticker:
+    """Calls back on a fixed grid of the loop's time: the multiples of `period_ms`. Get it from `ticker()`.
+
+    Armed on demand, so that an idle process sleeps. The grid does not depend on who came first: a neighbour's call
+    never changes when this one is served. Within a tick the order is that of registration.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, period_ms: int) -> None:
+        self._loop = loop
+        self._period = period_ms
+        self._callbacks: dict[int, Callable[[], None]] = {}
+        self._number = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call `callback()` at every tick from the next one on. Returns the function that takes it out again."""
+        self._number += 1
+        key = self._number
+        self._callbacks[key] = callback
+        if self._timer is None:
+            self._arm()
+
+        def remove() -> None:
+            self._callbacks.pop(key, None)
+            if not self._callbacks and self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+        return remove
+
+    def _arm(self) -> None:
+        # Counted in whole periods, so that the grid does not drift by summed rounding errors. The epsilon keeps a
+        # tick that fires a hair early from firing twice.
+        number = int(self._loop.time() * 1000 / self._period + 1e-6) + 1
+        self._timer = self._loop.call_at(number * self._period / 1000, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        for key in tuple(self._callbacks):
+            callback = self._callbacks.get(key)
+            if callback is None:
+                continue
+            try:
+                callback()
+            except Exception as error:  # one subscriber must not stop the grid for the others
+                self._loop.call_exception_handler({"message": "a tick raised", "exception": error})
+        if self._callbacks and self._timer is None:
+            self._arm()
+
+
+_tickers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[int, Ticker]] = weakref.WeakKeyDictionary()
+
+
+def ticker(period_ms: int, loop: asyncio.AbstractEventLoop | None = None) -> Ticker:
+    """The loop's ticker with this period: all who ask for the same period share it."""
+    loop = loop or asyncio.get_running_loop()
+    tickers = _tickers.get(loop)
+    if tickers is None:
+        tickers = _tickers[loop] = {}
+    found = tickers.get(period_ms)
+    if found is None:
+        found = tickers[period_ms] = Ticker(loop, period_ms)
+    return found
+
+
+class _OrderedTimer(asyncio.TimerHandle):
+    """A timer that fires in the order of creation among those of equal time. (asyncio's heap leaves that to chance.)"""
+
+    __slots__ = ("_number",)
+
+    def __init__(
+        self,
+        number: int,
+        when: float,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        loop: asyncio.AbstractEventLoop,
+        context: contextvars.Context | None,
+    ) -> None:
+        super().__init__(when, callback, args, loop, context)
+        self._number = number
+
+    def __lt__(self, other: object) -> bool:
+        if not isinstance(other, _OrderedTimer):
+            return NotImplemented
+        return (self.when(), self._number) < (other.when(), other._number)
+
+
+class _LeapingSelector:
+    """Stands where a loop waits for sockets, and leaps to the next timer instead."""
+
+    def __init__(self, loop: VirtualTimeLoop) -> None:
+        self._loop = loop
+
+    def select(self, timeout: float | None) -> list[Never]:
+        if timeout is None:
+            self._loop._deadlock()
+        elif timeout > 0:
+            self._loop._leap()
+        return []
+
+    def get_map(self) -> dict[int, object]:
+        return {}
+
+    def close(self) -> None:
+        pass
+
+
+class VirtualTimeLoop(asyncio.BaseEventLoop):
+    """An event loop on virtual time.
+
+    `run_in_executor` (and with it `asyncio.to_thread`) runs inline and delivers its result at the same virtual time;
+    a call from a foreign thread is refused; timers of equal time fire in the order of their creation. Sockets and
+    subprocesses do not exist here.
+    """
+
+    virtual: Final = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._now = 0.0
+        self._timers_made = 0
+        self._selector = _LeapingSelector(self)
+        self._clock_resolution = 1e-9
+        self._owner = threading.get_ident()
+
+    def time(self) -> float:
+        return self._now
+
+    def _leap(self) -> None:
+        scheduled: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]
+        self._now = max(self._now, scheduled[0].when())
+
+    def _deadlock(self) -> Never:
+        waiting = sorted(t.get_coro().__qualname__ for t in asyncio.all_tasks(self) if not t.done())  # type: ignore[union-attr]
+        raise VirtualTimeError.of(
+            "virtual.deadlock", at_ms=round(self._now * 1000), waiting=", ".join(waiting[:8]) or "the loop"
+        )
+
+    def call_later(
+        self, delay: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+    ) -> asyncio.TimerHandle:
+        return self.call_at(self._now + delay, callback, *args, context=context)
+
+    def call_at(
+        self, when: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+    ) -> asyncio.TimerHandle:
+        self._check_closed()  # type: ignore[attr-defined]
+        self._timers_made += 1
+        timer = _OrderedTimer(self._timers_made, when, callback, args, self, context)
+        heapq.heappush(self._scheduled, timer)  # type: ignore[attr-defined]
+        timer._scheduled = True  # type: ignore[attr-defined]
+        return timer
+
+    def call_soon_threadsafe(
+        self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+    ) -> asyncio.Handle:
+        if threading.get_ident() != self._owner:
+            raise VirtualTimeError.of("virtual.thread", what="call_soon_threadsafe()")
+        return self.call_soon(callback, *args, context=context)
+
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Executor | None, func: Callable[..., T], *args: Any
+    ) -> asyncio.Future[T]:
+        future: asyncio.Future[T] = self.create_future()
+
+        def deliver(result: T | None, error: BaseException | None) -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result(result)  # type: ignore[arg-type]
+            else:
+                future.set_exception(error)
+
+        try:
+            result = func(*args)
+        except Exception as error:
+            self.call_soon(deliver, None, error)
+        else:
+            self.call_soon(deliver, result, None)
+        return future
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """There is none."""
+
+    def _process_events(self, event_list: list[Never]) -> None:
+        pass
+
+    def _write_to_self(self) -> None:
+        pass
+
+    # BaseEventLoop asks for these before it knows that it has no sockets.
+    def _make_socket_transport(self, *args: Any, **kwargs: Any) -> Never:
+        raise VirtualTimeError.of("virtual.real-io", what="A socket")
+
+    def _make_datagram_transport(self, *args: Any, **kwargs: Any) -> Never:
+        raise VirtualTimeError.of("virtual.real-io", what="A socket")
+
+    async def create_connection(self, *args: Any, **kwargs: Any) -> Never:
+        raise VirtualTimeError.of("virtual.real-io", what="A connection")
+
+    async def create_server(self, *args: Any, **kwargs: Any) -> Never:
+        raise VirtualTimeError.of("virtual.real-io", what="A server")
+
+    async def getaddrinfo(self, *args: Any, **kwargs: Any) -> Never:
+        raise VirtualTimeError.of("virtual.real-io", what="A name lookup")
+
+    async def subprocess_exec(self, *args: Any, **kwargs: Any) -> Never:
+        raise VirtualTimeError.of("virtual.real-io", what="A subprocess")
+
+    async def subprocess_shell(self, *args: Any, **kwargs: Any) -> Never:
+        raise VirtualTimeError.of("virtual.real-io", what="A subprocess")
+
+
+def run_virtual(main: Coroutine[Any, Any, T]) -> T:
+    """Like `asyncio.run(main)`, on virtual time.
+
+    Raises `VirtualTimeError` (`virtual.deadlock`) when everything waits for something that cannot come.
+    """
+    # PYTHONASYNCIODEBUG would time callbacks by the virtual clock; it says nothing here.
+    with asyncio.Runner(loop_factory=VirtualTimeLoop, debug=False) as runner:
+        return runner.run(main)
+
+
+def random_seed() -> int:
+    """A seed from the operating system, for calls that were given none."""
+    return int.from_bytes(os.urandom(8), "big")

@@ -1,0 +1,430 @@
+"""The engine: one per call. It links the pipeline, starts it, keeps book of replies and turns, and ends it.
+
+The dispatcher runs the frames, a lane each mailbox, the ending the end. `docs/architecture.md` has the picture,
+`docs/processors.md` the promises.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import traceback
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .clock import is_virtual
+from .dispatcher import Dispatcher
+from .ending import Ending
+from .errors import LinkError, ProcessorError, VoiceframeError
+from .events import (
+    ProcessorAbandoned,
+    ProcessorFailed,
+    ProcessorOverflow,
+    ProcessorReplaced,
+    ProcessorSwallows,
+)
+from .frames import (
+    BotStartedSpeakingFrame,
+    EndFrame,
+    ErrorFrame,
+    Frame,
+    HeardFrame,
+    PauseFrame,
+    ReplyEndedFrame,
+    ReplyStartedFrame,
+    ResumeFrame,
+    SayFrame,
+    StartFrame,
+    Stream,
+    TextFrame,
+    UserStartedSpeakingFrame,
+    UserStoppedSpeakingFrame,
+    UserTurnFrame,
+)
+from .node import Node
+from .pipeline import Parallel, Pipeline, check_formats, check_handlers, check_unshared
+from .processor import Processor
+from .routes import Block, Route, Routes, Row, Step, node_steps, nodes_of
+from .settings import Settings, setting
+from .watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from .call import Call
+
+__all__ = ["Engine", "EngineSettings"]
+
+T = TypeVar("T")
+_log = logging.getLogger("voiceframe.engine")
+
+class EngineSettings(Settings, prefix="ENGINE"):
+    """How the engine runs a call."""
+
+    mailbox_frames: int = setting(default=512, doc="frames that may wait for one processor", ge=4)
+    ready_frames: int = setting(default=2_000, doc="frames from outside that may wait for the call", ge=16)
+    tick_frames: int = setting(default=64, doc="frames after which a call lets others run", ge=1)
+    tick_us: int = setting(default=1_000, doc="microseconds after which a call lets others run", ge=10)
+    cascade_frames: int = setting(default=100_000, doc="frames of one cascade that are held to be endless", ge=1_000)
+    unwind_ms: int = setting(default=200, doc="time that a cancelled handler has to stop", ge=1)
+    setup_timeout_ms: int = setting(default=10_000, doc="time that all processors together have to set up", ge=1)
+    cleanup_timeout_ms: int = setting(default=2_000, doc="time that all processors together have to clean up", ge=1)
+    end_margin_ms: int = setting(default=5_000, doc="time that an end has beside the audio still to play", ge=1)
+    end_cap_ms: int = setting(default=30_000, doc="time after which an end becomes a cancellation in any case", ge=1)
+    cancel_grace_ms: int = setting(
+        default=5_000, doc="time that work which must finish has when a call is cancelled", ge=0
+    )
+    blocked_ms: int = setting(default=500, doc="time after which a handler that blocks the loop is named", ge=50)
+    development: bool = setting(default=False, doc="name processors that take frames and let none through")
+    swallow_frames: int = setting(default=50, doc="frames after which development mode names them", ge=1)
+
+
+class Engine:
+    """Runs one call."""
+
+    def __init__(self, call: Call, pipeline: Pipeline, settings: EngineSettings) -> None:
+        pipeline.check()
+        self.call = call
+        self.settings = settings
+        self.loop = asyncio.get_running_loop()
+        self.dispatcher = Dispatcher(self)
+        self.ending = False
+        self.reason = ""
+        self.dropped: dict[Node, int] = {}
+        self.retiring: list[Node] = []
+
+        self.row = Row(None)
+        self._place(self.row, pipeline.elements)
+        self.observers = [Node(self, observer, None, 0) for observer in pipeline.observers]
+        self.nodes = list(nodes_of(self.row))
+        self._name_all()
+        for node in (*self.nodes, *self.observers):
+            node.proc._node = node
+        self._ending = Ending(self)
+        self.watchdog: Watchdog | None = None
+
+    # -- linking
+
+    def _place(self, row: Row, elements: Iterable[Processor | Parallel]) -> None:
+        for index, element in enumerate(elements):
+            if isinstance(element, Parallel):
+                block = Block(row, index)
+                row.places.append(block)
+                for branch in element.branches:
+                    inner = Row(block)
+                    block.branches.append(inner)
+                    self._place(inner, branch)
+            else:
+                row.places.append(Node(self, element, row, index))
+
+    def _name_all(self) -> None:
+        taken: set[str] = set()
+        for node in (*self.nodes, *self.observers):
+            self._give_name(node.proc, taken)
+
+    @staticmethod
+    def _give_name(proc: Processor, taken: set[str]) -> None:
+        base = name = proc.name
+        number = 1
+        while name in taken:
+            number += 1
+            name = f"{base}#{number}"
+        taken.add(name)
+        if name != base:
+            proc.name = name
+
+    def entry(self, node: Node, frame_type: type[Frame], route: Route, upstream: bool) -> Route:
+        """The route of frames of this type that are made at `node`: the engine and the observers of the pipeline see
+        them first."""
+        if frame_type.stream == Stream.URGENT:
+            if not issubclass(frame_type, PauseFrame | ResumeFrame):
+                raise ProcessorError.of("processor.push-urgent", processor=node.name, frame=frame_type.__name__)
+            return Route((Step(self.dispatcher.push_sweep, node, "sweep", node.down),), False, urgent=True)
+        if issubclass(frame_type, EndFrame | StartFrame):
+            raise ProcessorError.of("processor.push-urgent", processor=node.name, frame=frame_type.__name__)
+        steps: list[Step] = []
+        for watched, watch in self._watches(node, upstream):
+            if issubclass(frame_type, watched):
+                steps.append(Step(watch, node, "engine", node.down))
+        seen: set[str] = set()
+        for observer in self.observers:
+            for direction in (False, True):
+                handler = observer.table.find(frame_type, upstream=direction, observes=True)
+                if handler is not None and (observer.name, handler.name) not in seen:
+                    seen.add((observer.name, handler.name))  # type: ignore[arg-type]
+                    steps.append(Step(observer.observing(handler), observer, handler.name, node.down))
+        if not steps:
+            return route
+        return Route((*steps, *route.steps), route.mortal, route.urgent)
+
+    def _watches(self, node: Node, upstream: bool) -> Iterable[tuple[type[Frame], Callable[[Any], Any]]]:
+        """The frames that the engine itself keeps book of, where they are made."""
+        call = self.call
+        replies, turns = call.replies, call.turns
+
+        def say(frame: SayFrame) -> list[Frame]:
+            return self.reply_frames(frame.text, frame.interruptible, frame.at_ms)[1]
+
+        def error(frame: ErrorFrame) -> ErrorFrame | None:
+            if frame.fatal:
+                self.fatal(frame.error, frame.source or node.name)
+                return None
+            turns.failed()
+            if not upstream:
+                self.dispatcher.pushed.append((frame, node.continued(True), node))
+            return frame
+
+        def turn(frame: UserTurnFrame) -> UserTurnFrame:
+            turns.commit(frame)
+            return frame
+
+        def started(frame: ReplyStartedFrame) -> ReplyStartedFrame:
+            replies.started(frame)
+            return frame
+
+        def ended(frame: ReplyEndedFrame) -> ReplyEndedFrame:
+            replies.ended(frame)
+            return frame
+
+        def speaking(frame: BotStartedSpeakingFrame) -> BotStartedSpeakingFrame:
+            turns.speaking(frame, replies.speaking(frame))
+            return frame
+
+        def heard(frame: HeardFrame) -> HeardFrame:
+            replies.heard(frame)
+            return frame
+
+        def user_started(frame: UserStartedSpeakingFrame) -> UserStartedSpeakingFrame:
+            turns.user_speaking = True
+            return frame
+
+        def user_stopped(frame: UserStoppedSpeakingFrame) -> UserStoppedSpeakingFrame:
+            turns.user_speaking = False
+            return frame
+
+        return (
+            (SayFrame, say),
+            (ErrorFrame, error),
+            (UserTurnFrame, turn),
+            (ReplyStartedFrame, started),
+            (ReplyEndedFrame, ended),
+            (BotStartedSpeakingFrame, speaking),
+            (HeardFrame, heard),
+            (UserStartedSpeakingFrame, user_started),
+            (UserStoppedSpeakingFrame, user_stopped),
+        )
+
+    def reply_frames(self, text: str, interruptible: bool, at_ms: int) -> tuple[int, list[Frame]]:
+        """A whole reply as frames, with its number. It answers the turn that waits for an answer, if one does."""
+        turn = self.call.turns.pending
+        # A turn whose reply was interrupted takes no other; then this is said of its own accord.
+        number = self.call.replies.begin(turn, interruptible=interruptible)
+        if not number:
+            turn = None
+            number = self.call.replies.begin(None, interruptible=interruptible)
+        return number, [
+            ReplyStartedFrame(number, turn, interruptible, at_ms=at_ms),
+            TextFrame(text, number, at_ms=at_ms),
+            ReplyEndedFrame(number, at_ms=at_ms),
+        ]
+
+    def relink(self) -> None:
+        """Forget all routes; they are built anew when frames come by."""
+        for node in self.all_nodes():
+            node.relink()
+        self.dispatcher.relink()
+
+    def all_nodes(self) -> list[Node]:
+        """The nodes in order, then those that are being replaced, then the observers of the whole pipeline."""
+        return [*self.nodes, *self.retiring, *self.observers]
+
+    # -- the life of the call
+
+    @property
+    def finished(self) -> bool:
+        """Whether frames are not delivered any more."""
+        return self.dispatcher.closed
+
+    def start(self) -> None:
+        """Set up all processors at once and let frames in. Frames for a processor wait until it is set up."""
+        for node in (*self.nodes, *self.observers):
+            if type(node.proc).setup is Processor.setup:
+                node.ready = True
+            else:
+                node.need_lane().begin_setup()
+        if not is_virtual(self.loop):
+            self.watchdog = Watchdog.of(self.loop)
+            self.watchdog.watch(self)
+        self._send_control(StartFrame(at_ms=0))
+
+    def _send_control(self, frame: Frame) -> None:
+        """Send a frame through the whole pipeline, the source included."""
+        source = self.nodes[0]
+        routes = Routes(lambda t: Route((*_observed(self, source, t), *_from(source, t)), False))
+        self.dispatcher.enqueue(frame, routes, None)
+
+    def setup_failed(self, node: Node, error: ProcessorError) -> None:
+        self.report_failure(node, "setup", error, fatal=True)
+        self._fatal(error, node.name)
+
+    def request_end(self, reason: str) -> None:
+        """Send an `EndFrame` from the source. Irrevocable; further requests change nothing."""
+        if self.ending or self.finished:
+            return
+        self.ending = True
+        self.reason = reason
+        frame = EndFrame(reason, at_ms=self.call.clock.at_ms())
+        self._send_control(frame)
+        self._ending.arm()
+
+    def end_arrived(self, frame: Frame) -> None:
+        """The step behind the sink."""
+        self._ending.finish()
+
+    def hang_up(self, reason: str) -> None:
+        """The other side is gone: an interruption and an end, so that work with side effects finishes."""
+        self.dispatcher.interrupt(reason)
+        self.request_end(reason)
+
+    def cancel(self, reason: str) -> None:
+        """Close the call now."""
+        self._ending.cancel(reason)
+
+    def fatal(self, error: Exception, source: str) -> None:
+        """Something after which the call cannot go on: it is told to all processors, and the call ends."""
+        _log.error("%s: fatal: %s", source, error)
+        self.call.log.write(
+            ProcessorFailed(
+                processor=source,
+                handler="",
+                error=type(error).__name__,
+                code=error.code if isinstance(error, VoiceframeError) else None,
+                fatal=True,
+                message=str(error),
+            )
+        )
+        self._fatal(error, source)
+
+    def _fatal(self, error: Exception, source: str) -> None:
+        if self.finished or self.ending:
+            return
+        self.call.turns.failed()
+        frame = ErrorFrame(error, source, fatal=True, at_ms=self.call.clock.at_ms())
+        self.dispatcher.urgent(frame)
+        self.dispatcher.interrupt("error")
+        self.request_end("error")
+
+    # -- reports
+
+    def report_failure(self, node: Node, handler: str, error: BaseException, *, fatal: bool = False) -> None:
+        """Log a failure and write its event. The same handler failing over and over is reported ever more rarely."""
+        count = node.failures[handler] = node.failures.get(handler, 0) + 1
+        if count > 10 and count & (count - 1):
+            return
+        _log.error("%s.%s failed (%d): %r", node.name, handler, count, error, exc_info=error)
+        self.call.log.write(
+            ProcessorFailed(
+                processor=node.name,
+                handler=handler,
+                error=type(error).__name__,
+                code=error.code if isinstance(error, VoiceframeError) else None,
+                fatal=fatal,
+                message=str(error),
+                traceback="".join(traceback.format_exception(error)),
+            )
+        )
+
+    def count_dropped(self, node: Node | None) -> None:
+        """Audio of the caller was dropped because a queue was full: reported at once, then ever more rarely."""
+        node = node or self.nodes[0]
+        count = self.dropped[node] = self.dropped.get(node, 0) + 1
+        if not count & (count - 1):
+            self.call.log.write(ProcessorOverflow(processor=node.name, dropped=count, policy="oldest-caller-audio"))
+
+    def report_swallowing(self, node: Node, frame: str, handler: str, count: int) -> None:
+        error = ProcessorError.of(
+            "processor.swallows", processor=node.name, frame=frame, handler=handler, count=count
+        )
+        _log.warning("%s", error)
+        self.call.log.write(ProcessorSwallows(processor=node.name, frame=frame, count=count))
+
+    def left_behind(self, node: Node, task: asyncio.Task[Any], handler: str) -> None:
+        """A task did not stop when it was cancelled: whatever it pushes from now on is dropped."""
+        self.dispatcher.zombies.add(task)
+        _log.warning(
+            "%s",
+            ProcessorError.of(
+                "processor.abandoned", processor=node.name, handler=handler, ms=self.settings.unwind_ms
+            ),
+        )
+        self.call.log.write(ProcessorAbandoned(processor=node.name, handler=handler))
+
+    def lane_idle(self, node: Node) -> None:
+        """A mailbox has emptied. One that was only there for the setup is not needed any more."""
+        if node.ready and not node.table.has_async and not self.ending and node.lane is not None:
+            node.lane = None
+            self.relink()
+
+    # -- off the loop
+
+    async def offload(self, fn: Callable[..., T], args: tuple[Any, ...], virtual_ms: int) -> T:
+        if not is_virtual(self.loop):
+            return await self.loop.run_in_executor(None, contextvars.copy_context().run, fn, *args)
+        result = await self.loop.run_in_executor(None, fn, *args)
+        if virtual_ms:
+            await asyncio.sleep(virtual_ms / 1000)
+        return result
+
+    # -- replacement
+
+    async def replace(self, old: Processor, new: Processor) -> None:
+        """Put `new` in the place of `old`: see `Call.replace`."""
+        node = old._node
+        if node is None or node.engine is not self or node not in self.nodes:
+            raise LinkError.of("link.unknown", processor=old.name, call=self.call.id)
+        check_unshared(new)
+        check_handlers(new)
+        check_formats([new if other is node else other.proc for other in self.nodes])  # type: ignore[misc]
+        fresh = Node(self, new, node.row, node.index)
+        new._node = fresh
+        self._give_name(new, {other.name for other in (*self.nodes, *self.observers)})
+        try:
+            async with asyncio.timeout(self.settings.setup_timeout_ms / 1000):
+                await new.setup()
+        except BaseException:
+            new._node = None
+            raise
+        fresh.ready = True
+        fresh.need_lane().block()
+        # From here to the end of the switch nothing else runs: each frame meets the old or the new one, never both.
+        node.row.places[node.index] = fresh
+        self.nodes[self.nodes.index(node)] = fresh
+        self.retiring.append(node)
+        fresh.visit_of(fresh.table.find(StartFrame, upstream=False, observes=False))(StartFrame(at_ms=0))
+        self.relink()
+        try:
+            async with asyncio.timeout(self.settings.end_cap_ms / 1000):
+                await node.need_lane().retire()
+        except TimeoutError:
+            if node.lane is not None and node.lane.task is not None:
+                self.left_behind(node, node.lane.task, "retire")
+        finally:
+            self.retiring.remove(node)
+            self.relink()
+            fresh.need_lane().unblock()
+        await self._ending.clean_up([node])
+        self.call.log.write(ProcessorReplaced(old=old.name, new=new.name))
+
+
+def _from(source: Node, frame_type: type[Frame]) -> tuple[Step, ...]:
+    return (*node_steps(source, frame_type, False), *source.continued(False)[frame_type].steps)
+
+
+def _observed(engine: Engine, source: Node, frame_type: type[Frame]) -> list[Step]:
+    steps = []
+    for observer in engine.observers:
+        handler = observer.table.find(frame_type, upstream=False, observes=True)
+        if handler is not None:
+            steps.append(Step(observer.observing(handler), observer, handler.name, source.down))
+    return steps
+
+

@@ -1,0 +1,168 @@
+"""Replies: the numbers of what the bot says, which of them are dead, and what was heard of each.
+
+An interruption is a watermark: all interruptible replies up to the last number are dead from then on, wherever their
+frames are. A reply is open until the output has sent its final `HeardFrame`, or an interruption has ended it before
+anything of it was played.
+
+    begun ──BotStartedSpeaking──▶ speaking ──final HeardFrame──▶ closed
+      │                              │ interruption: the output says what was heard; 200 ms later without its word
+      └──interruption──▶ closed      └──▶ closed
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .events import ReplyEnded, ReplyHeard, ReplyStarted
+from .frames import BotStartedSpeakingFrame, HeardFrame, ReplyEndedFrame, ReplyStartedFrame
+
+if TYPE_CHECKING:
+    from .call import Call
+
+__all__ = ["Heard", "Replies", "Reply"]
+
+
+@dataclass(slots=True, frozen=True)
+class Heard:
+    """What the caller heard of a reply, and whether that was all of it."""
+
+    text: str
+    complete: bool
+
+
+@dataclass(slots=True, eq=False)
+class Reply:
+    """A reply of the bot. `await reply` waits until the caller has heard it, or an interruption has cut it."""
+
+    number: int
+    turn: int | None
+    interruptible: bool
+    text: str = ""  # heard so far
+    speaking: bool = False
+    swept: bool = False
+    heard: Heard | None = None
+    _waiters: list[asyncio.Future[Heard]] = field(default_factory=list, repr=False)
+
+    def __await__(self) -> Generator[Any, None, Heard]:
+        if self.heard is not None:
+            return self.heard
+        future: asyncio.Future[Heard] = asyncio.get_running_loop().create_future()
+        self._waiters.append(future)
+        return (yield from future.__await__())
+
+
+class Replies:
+    """The replies of one call."""
+
+    __slots__ = ("_call", "_protected", "_timer", "_turn_mark", "closed_listeners", "last", "open", "watermark")
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        #: The number that was given last.
+        self.last = 0
+        #: Interruptible replies up to this number are dead. Number 0 is nobody's and always dead.
+        self.watermark = 0
+        #: Replies that have not been heard to their end, by number.
+        self.open: dict[int, Reply] = {}
+        self._protected: set[int] = set()
+        self._turn_mark = 0  # turns up to this one had a reply that an interruption ended
+        self._timer: asyncio.TimerHandle | None = None
+        self.closed_listeners: list[Callable[[Reply], None]] = []
+
+    def begin(self, turn: int | None = None, *, interruptible: bool = True) -> int:
+        """A new number. 0 if `turn` had a reply that was interrupted: whoever still works for it comes too late."""
+        if turn is not None and turn <= self._turn_mark:
+            return 0
+        self.last += 1
+        number = self.last
+        self.open[number] = Reply(number, turn, interruptible)
+        if not interruptible:
+            self._protected.add(number)
+        return number
+
+    def dead(self, number: int) -> bool:
+        """Whether frames of this reply are dropped."""
+        return number <= self.watermark and number not in self._protected
+
+    def get(self, number: int) -> Reply | None:
+        """The reply, while it is open."""
+        return self.open.get(number)
+
+    # -- what passes by
+
+    def started(self, frame: ReplyStartedFrame) -> None:
+        self._call.log.write(
+            ReplyStarted(reply=frame.reply, turn=frame.turn, interruptible=frame.interruptible), turn=frame.turn
+        )
+
+    def ended(self, frame: ReplyEndedFrame) -> None:
+        reply = self.open.get(frame.reply)
+        self._call.log.write(ReplyEnded(reply=frame.reply), turn=reply.turn if reply else None)
+
+    def speaking(self, frame: BotStartedSpeakingFrame) -> Reply | None:
+        reply = self.open.get(frame.reply)
+        if reply is not None:
+            reply.speaking = True
+        return reply
+
+    def heard(self, frame: HeardFrame) -> None:
+        reply = self.open.get(frame.reply)
+        if reply is None:
+            return
+        reply.text += frame.text
+        if frame.final:
+            self._close(reply, frame.complete)
+
+    # -- interruption and end
+
+    def raise_watermark(self) -> None:
+        """All interruptible replies so far are dead."""
+        self.watermark = self.last
+        for reply in self.open.values():
+            if self.dead(reply.number):
+                reply.swept = True
+                if reply.turn is not None and reply.turn > self._turn_mark:
+                    self._turn_mark = reply.turn
+
+    def after_sweep(self) -> None:
+        """Close what never came to sound; wait a moment for the output's word about the rest."""
+        for reply in [r for r in self.open.values() if r.swept and not r.speaking and not r.text]:
+            self._close(reply, False)
+        if any(reply.swept for reply in self.open.values()) and self._timer is None:
+            engine = self._call.engine
+            self._timer = engine.loop.call_later(engine.settings.unwind_ms / 1000, self._word_is_missing)
+
+    def _word_is_missing(self) -> None:
+        self._timer = None
+        for reply in [r for r in self.open.values() if r.swept]:
+            self._close(reply, False)
+
+    def kill_all(self) -> None:
+        """Nothing more is delivered, protected or not."""
+        self._protected.clear()
+        self.watermark = self.last
+
+    def close(self) -> None:
+        """The call is over: what is still open was heard as far as it is known."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for reply in list(self.open.values()):
+            self._close(reply, False)
+
+    def _close(self, reply: Reply, complete: bool) -> None:
+        del self.open[reply.number]
+        self._protected.discard(reply.number)
+        reply.heard = Heard(reply.text, complete)
+        self._call.log.write(
+            ReplyHeard(reply=reply.number, complete=complete, text=reply.text), turn=reply.turn
+        )
+        for future in reply._waiters:
+            if not future.done():
+                future.set_result(reply.heard)
+        reply._waiters.clear()
+        for listener in tuple(self.closed_listeners):
+            listener(reply)

@@ -1,0 +1,1 @@
+"""Wire formats: pure functions on bytes, no input or output."""
