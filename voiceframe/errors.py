@@ -416,6 +416,10 @@ class CheckError(VoiceframeError):
             "{verdict!r} is not a verdict.",
             "Use `\"pass\"`, `\"warn\"` or `\"fail\"` in `Check(...)`.",
         ),
+        "check.evidence": Explanation(
+            "{id!r} passes, but nothing shows it.",
+            "Give `Check({id!r}, \"pass\", evidence)` its evidence, or let `weigh(...)` choose the verdict.",
+        ),
         "check.id": Explanation(
             "{id!r} stands in the report twice.",
             "Give each `Check(id, ...)` of a `Report([...])` an id of its own.",

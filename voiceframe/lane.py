@@ -162,7 +162,10 @@ class Lane:
                     self._forward(frame)
                 else:
                     self.holds[stream] -= 1
-                    engine.dispatcher.resume(frame, node.inside(upstream))
+                    if handler is None:
+                        node.forward(frame, upstream)
+                    else:
+                        node.dispatcher.resume(frame, node.inside(upstream))
             if len(items) == engine.settings.mailbox_frames // 2:
                 engine.dispatcher.wake_producers()
             if done % _YIELD_EVERY == 0 and items:
@@ -222,7 +225,7 @@ class Lane:
         if isinstance(frame, _Retire):
             frame.done.set_result(None)
         else:
-            self.node.dispatcher.resume(frame, self.node.continued(False))
+            self.node.forward(frame, False)
 
     async def _settle(self, me: asyncio.Task[None] | None) -> None:
         """Wait for the work that the processor has spawned."""

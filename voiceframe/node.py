@@ -99,6 +99,13 @@ class Node:
             self._inside = (Routes(lambda t: build(t, False)), Routes(lambda t: build(t, True)))
         return self._inside[upstream]
 
+    def forward(self, frame: Frame, upstream: bool) -> None:
+        """A frame that has waited here goes on: behind what was pushed from here before, if that still waits."""
+        if self.waiting:
+            self.dispatcher.enqueue(frame, self.continued(upstream), self)
+        else:
+            self.dispatcher.resume(frame, self.continued(upstream))
+
     def relink(self) -> None:
         """Forget the routes: the pipeline, or who waits in it, has changed."""
         self.down.clear()

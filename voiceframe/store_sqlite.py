@@ -107,7 +107,7 @@ class SQLiteStore:
         with self._reading() as db:
             rows = db.execute(query, (call, *(kinds or ()))).fetchall()
         return [
-            LoggedEvent(*stamps, json.loads(data), None if personal is None else json.loads(personal))
+            LoggedEvent(*[*stamps, json.loads(data), None if personal is None else json.loads(personal)])
             for *stamps, data, personal in rows
         ]
 

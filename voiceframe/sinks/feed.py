@@ -88,7 +88,7 @@ class SinkFeed:
     @property
     def pending(self) -> int:
         """How many events wait, or are being written."""
-        return len(self._queue) + self._in_flight
+        return sum(isinstance(item, LoggedEvent) for item in self._queue.copy()) + self._in_flight
 
     def put(self, event: LoggedEvent) -> None:
         """Takes an event, from any thread. Never waits and never raises; the sink is not touched unless inline."""

@@ -1,0 +1,158 @@
+"""The app: takes calls for a bot, as many as its limits allow, and lets them end in order.
+
+    admitted ──▶ starting ──▶ running ──▶ ended
+        │            │ the bot raises Reject
+        └── Reject ──┘
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+from .bots import load_bot
+from .call import Call, CallSettings
+from .engine import EngineSettings
+from .errors import LinkError, Reject
+from .events import CallRejected, Environment, Feed
+from .pipeline import Pipeline
+from .settings import Settings, setting
+from .transports.base import Transport
+
+__all__ = ["Admit", "App", "Bot", "Limits"]
+
+_log = logging.getLogger("voiceframe.app")
+
+#: What a user writes: called for every call, which shares nothing with any other.
+Bot = Callable[[Call], "Pipeline | Awaitable[Pipeline]"]
+
+
+class Limits(Settings, prefix="LIMITS"):
+    """How much one process takes."""
+
+    max_calls: int = setting(default=100, doc="calls at the same time; further ones are refused as busy", ge=1)
+
+
+class Admit(Protocol):
+    """Decides whether a call is taken. Operations plug in here: budgets, hours, measured load, block lists."""
+
+    def __call__(self, app: App, call: Call) -> None:
+        """Raise `Reject(reason)` to refuse the call before it is answered."""
+
+
+class App:
+    """Runs a bot for many calls.
+
+    bot: a function of the call that returns its pipeline, or where to find one: `"module:bot"`, `"path/bot.py"`.
+    admit: asked in order after the limits.
+    sinks: the feeds that the events of all calls go to.
+    """
+
+    def __init__(
+        self,
+        bot: Bot | str,
+        *,
+        limits: Limits | None = None,
+        admit: Iterable[Admit] = (),
+        sinks: Sequence[Feed] = (),
+        call_settings: CallSettings | None = None,
+        engine_settings: EngineSettings | None = None,
+        tenant: str = "default",
+        environment: Environment = "development",
+    ) -> None:
+        self.bot: Bot = load_bot(bot) if isinstance(bot, str) else bot
+        self.limits = limits or Limits.load()
+        self.sinks = tuple(sinks)
+        self._admit = tuple(admit)
+        self._call_settings = call_settings
+        self._engine_settings = engine_settings
+        self._tenant = tenant
+        self._environment: Environment = environment
+        #: The calls that are starting or running, by id.
+        self.calls: dict[str, Call] = {}
+        self.draining = False
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def take(
+        self,
+        transport: Transport,
+        *,
+        direction: Literal["inbound", "outbound"] = "inbound",
+        from_: str = "",
+        to: str = "",
+        metadata: Mapping[str, Any] | None = None,
+        id: str | None = None,
+        seed: int | None = None,
+    ) -> Call:
+        """Admit a call, build its pipeline and start it.
+
+        Raises `Reject` if it is refused, by the limits, by an `Admit` or by the bot, and whatever the bot raises. A
+        refused call takes no place.
+        """
+        call = Call(
+            transport,
+            direction=direction,
+            from_=from_,
+            to=to,
+            metadata=metadata,
+            id=id,
+            seed=seed,
+            sinks=self.sinks,
+            settings=self._call_settings,
+            engine_settings=self._engine_settings,
+            tenant=self._tenant,
+            environment=self._environment,
+        )
+        try:
+            self._check(call)
+            self.calls[call.id] = call  # from here on it holds its place, so that a burst cannot overbook
+            pipeline = self.bot(call)
+            if inspect.isawaitable(pipeline):
+                pipeline = await pipeline
+            if not isinstance(pipeline, Pipeline):
+                raise LinkError.of("link.not-a-pipeline", what=repr(pipeline), call=call.id)
+            await call.start(pipeline)
+        except Reject as refusal:
+            self.calls.pop(call.id, None)
+            call.log.write(CallRejected(reason=refusal.reason))
+            raise
+        except BaseException:
+            self.calls.pop(call.id, None)
+            raise
+        task = asyncio.get_running_loop().create_task(self._release(call))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+        return call
+
+    def _check(self, call: Call) -> None:
+        if self.draining:
+            raise Reject("draining", "The process is being stopped and takes no more calls.", "Send it to another one.")
+        if len(self.calls) >= self.limits.max_calls:
+            raise Reject("busy")
+        for admit in self._admit:
+            admit(self, call)
+
+    async def _release(self, call: Call) -> None:
+        await call.wait_ended()
+        self.calls.pop(call.id, None)
+
+    async def drain(self, timeout_ms: int = 30_000) -> bool:
+        """Take no more calls and wait until those that run have ended; after `timeout_ms` end them politely.
+
+        Returns whether all of them ended by themselves.
+        """
+        self.draining = True
+        if not self.calls:
+            return True
+        waiting = [asyncio.ensure_future(call.wait_ended()) for call in self.calls.values()]
+        _, late = await asyncio.wait(waiting, timeout=timeout_ms / 1000)
+        if not late:
+            return True
+        _log.info("drain: ending %d calls after %d ms", len(late), timeout_ms)
+        for call in list(self.calls.values()):
+            call.end("drained", after="now")
+        await asyncio.wait(waiting)
+        return False

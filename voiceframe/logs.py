@@ -1,0 +1,217 @@
+"""Logging: the standard library's, with the call on every line.
+
+Voiceframe logs below the logger `voiceframe`: one line per turn at INFO, faults above it, and nothing of what people
+said above DEBUG. A program that configures logging itself needs nothing of this but `CallFilter`, which puts `call`,
+`turn` and `processor` on each record.
+"""
+
+from __future__ import annotations
+
+import json as _json
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any, Final, TextIO
+
+from .errors import ConfigurationError, VoiceframeError
+
+__all__ = [
+    "CallFilter",
+    "JSONFormatter",
+    "TextFormatter",
+    "call_id",
+    "configure_logging",
+    "log_context",
+    "log_turn",
+    "processor_name",
+    "turn_number",
+]
+
+#: What the code that runs now is working on. The engine sets them for a call; an asyncio task inherits them.
+call_id: Final[ContextVar[str | None]] = ContextVar("voiceframe_call", default=None)
+turn_number: Final[ContextVar[int | None]] = ContextVar("voiceframe_turn", default=None)
+processor_name: Final[ContextVar[str | None]] = ContextVar("voiceframe_processor", default=None)
+
+_turns = logging.getLogger("voiceframe.turns")
+
+_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+@contextmanager
+def log_context(*, call: str | None = None, turn: int | None = None, processor: str | None = None) -> Iterator[None]:
+    """Puts these on every record that is logged inside; those left out stay as they are."""
+    tokens = [
+        (variable, variable.set(value))  # type: ignore[attr-defined]
+        for variable, value in ((call_id, call), (turn_number, turn), (processor_name, processor))
+        if value is not None
+    ]
+    try:
+        yield
+    finally:
+        for variable, token in reversed(tokens):
+            variable.reset(token)
+
+
+class CallFilter(logging.Filter):
+    """Puts `call`, `turn` and `processor` on each record, unless `extra={"call": ...}` has. Lets everything pass."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        for name, variable in (("call", call_id), ("turn", turn_number), ("processor", processor_name)):
+            if not hasattr(record, name):
+                setattr(record, name, variable.get())
+        return True
+
+
+class _Formatter(logging.Formatter):
+    """What both formats share: UTC, and no words of an exception unless its line or its logger is at DEBUG.
+
+    The message of an exception may quote what a caller said; its type, its place in the source, and the messages of our
+    own errors never do.
+    """
+
+    def __init__(self, *, quote_errors: bool = False) -> None:
+        super().__init__()
+        self._quote = quote_errors
+
+    def message(self, record: logging.LogRecord) -> str:
+        arguments = record.args
+        if self._quote or record.levelno <= logging.DEBUG or not arguments:
+            return record.getMessage()
+        if isinstance(arguments, Mapping):
+            values: Any = {name: _discreet(value) for name, value in arguments.items()}
+        else:
+            values = tuple(_discreet(value) for value in arguments)
+        return str(record.msg) % values
+
+    def exception(self, record: logging.LogRecord) -> str | None:
+        if not record.exc_info or record.exc_info[1] is None:
+            return None
+        error = record.exc_info[1]
+        if self._quote or record.levelno <= logging.DEBUG:
+            return "".join(traceback.format_exception(error)).rstrip()
+        return "\n".join(_discreet_traceback(error))
+
+
+class TextFormatter(_Formatter):
+    """`2026-01-01T00:00:00.000Z INFO voiceframe.turns [call-1 turn 3 Agent] message`"""
+
+    def format(self, record: logging.LogRecord) -> str:
+        context = [getattr(record, "call", None), getattr(record, "turn", None), getattr(record, "processor", None)]
+        if context[1] is not None:
+            context[1] = f"turn {context[1]}"
+        where = " ".join(str(part) for part in context if part is not None)
+        line = (
+            f"{_time(record)} {record.levelname} {record.name} {f'[{where}] ' if where else ''}{self.message(record)}"
+        )
+        exception = self.exception(record)
+        return f"{line}\n{exception}" if exception else line
+
+
+class JSONFormatter(_Formatter):
+    """One object per line: time, level, logger, call, turn, processor, message; `exception` and `data` where there are."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields: dict[str, Any] = {
+            "time": _time(record),
+            "level": record.levelname,
+            "logger": record.name,
+            "call": getattr(record, "call", None),
+            "turn": getattr(record, "turn", None),
+            "processor": getattr(record, "processor", None),
+            "message": self.message(record),
+        }
+        fields = {name: value for name, value in fields.items() if value is not None}
+        if exception := self.exception(record):
+            fields["exception"] = exception
+        if data := getattr(record, "data", None):
+            fields["data"] = data
+        return _json.dumps(fields, ensure_ascii=False, default=str)
+
+
+def configure_logging(
+    level: str | None = None, *, json: bool | None = None, stream: TextIO | None = None
+) -> logging.Handler:
+    """Writes the log of Voiceframe to `stream` (standard error), and returns the handler.
+
+    What is left out comes from the environment: `VOICEFRAME_LOG_LEVEL` (INFO) and `VOICEFRAME_LOG` (`json` or `text`).
+    Called again it replaces what it did before; handlers of others stay. Raises `ConfigurationError`.
+    """
+    level = _choice("VOICEFRAME_LOG_LEVEL", level, "INFO", _LEVELS, str.upper)
+    if json is None:
+        json = _choice("VOICEFRAME_LOG", None, "text", ("text", "json"), str.lower) == "json"
+    quote = level == "DEBUG"
+    handler = logging.StreamHandler(stream if stream is not None else sys.stderr)
+    handler.set_name("voiceframe")
+    handler.setFormatter(JSONFormatter(quote_errors=quote) if json else TextFormatter(quote_errors=quote))
+    handler.addFilter(CallFilter())
+    logger = logging.getLogger("voiceframe")
+    for other in [h for h in logger.handlers if h.get_name() == "voiceframe"]:
+        logger.removeHandler(other)
+    logger.addHandler(handler)
+    logger.setLevel(level)
+    logger.propagate = False  # else a root logger that is configured as well would say everything twice
+    return handler
+
+
+def log_turn(
+    call: str,
+    turn: int,
+    outcome: str,
+    *,
+    latency_ms: int | None = None,
+    parts: Mapping[str, int] | None = None,
+) -> None:
+    """The one line of a turn: its outcome (`answered`, `unanswered: deadline`, `skipped: on hold`) and its latency.
+
+    `turn 3 answered in 820 ms (vad 200, stt 120, turn 0, llm 300, tts 200)`
+    """
+    if not _turns.isEnabledFor(logging.INFO):
+        return
+    message = f"turn {turn} {outcome}"
+    if latency_ms is not None:
+        message += f" in {latency_ms} ms"
+    if parts:
+        message += f" ({', '.join(f'{name} {ms}' for name, ms in parts.items())})"
+    data = {"outcome": outcome, "latency_ms": latency_ms, "parts": dict(parts or {})}
+    _turns.info("%s", message, extra={"call": call, "turn": turn, "data": data})
+
+
+def _choice(variable: str, given: str | None, default: str, choices: tuple[str, ...], fold: Any) -> str:
+    where, value = (
+        ("configure_logging(...)", given) if given is not None else ("the environment", os.environ.get(variable))
+    )
+    chosen: str = fold(value or default)
+    if chosen not in choices:
+        raise ConfigurationError.of(
+            "settings.type", where=where, name=variable, value=value, expected=f"one of {', '.join(choices)}"
+        )
+    return chosen
+
+
+def _time(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _discreet(value: object) -> object:
+    if isinstance(value, BaseException) and not isinstance(value, VoiceframeError):
+        return type(value).__name__
+    return value
+
+
+def _discreet_traceback(error: BaseException) -> Iterator[str]:
+    """The traceback with its causes, without the messages of errors that are not ours."""
+    if error.__cause__ is not None:
+        yield from _discreet_traceback(error.__cause__)
+        yield "The above exception was the direct cause of the following exception:"
+    elif error.__context__ is not None and not error.__suppress_context__:
+        yield from _discreet_traceback(error.__context__)
+        yield "During handling of the above exception, another exception occurred:"
+    yield "Traceback (most recent call last):"
+    yield "".join(traceback.format_tb(error.__traceback__)).rstrip()
+    name = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
+    yield f"{name}: {error}" if isinstance(error, VoiceframeError) else name

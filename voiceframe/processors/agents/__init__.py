@@ -1,0 +1,5 @@
+"""Processors that answer."""
+
+from .agent import Agent
+
+__all__ = ["Agent"]

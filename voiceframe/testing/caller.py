@@ -1,0 +1,182 @@
+"""A caller for tests: dials a bot, speaks, listens, interrupts, presses keys and hangs up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import re
+from collections.abc import AsyncIterator
+from typing import Literal
+
+from ..app import Bot
+from ..bots import load_bot
+from ..call import Call, CallSettings
+from ..engine import EngineSettings
+from ..errors import LinkError, TestKitError
+from ..pipeline import Pipeline
+from ..transports.text import TextTransport
+from .record import CallTranscript
+
+__all__ = ["Caller", "dial"]
+
+#: How long a polite caller waits for the bot to finish before speaking.
+_PATIENCE_MS = 60_000
+
+
+class Caller:
+    """The other side of a call. Made by `dial()`."""
+
+    def __init__(self, call: Call, transport: TextTransport) -> None:
+        self.call = call
+        #: What the call has come to so far.
+        self.record = CallTranscript()
+        self._transport = transport
+        self._heard = ""  # since the caller last spoke
+        self._reply = 0
+        self._news = asyncio.Event()
+        call.log.subscribe(self.record.events.append)
+
+    # -- what the transport tells
+
+    def on_word(self, word: str, reply: int) -> None:
+        if reply != self._reply:
+            self._reply = reply
+            word = f"\n{word}" if self._heard else word
+        self._heard += word
+        self._news.set()
+
+    def on_reply(self, reply: int, complete: bool) -> None:
+        self._news.set()
+
+    # -- what the caller does
+
+    async def says(self, text: str) -> None:
+        """Wait until the bot has finished, then say `text`."""
+        await self.listens()
+        self._speak(text)
+
+    async def listens(self) -> str:
+        """Wait until the bot has said all that it has to say, and return what was heard since the caller last spoke."""
+        async with asyncio.timeout(_PATIENCE_MS / 1000):
+            while not self.call.ended and (
+                self._transport.output().speaking
+                or self.call.turns.pending is not None
+                or any(not reply.swept for reply in self.call.replies.open.values())
+            ):
+                await self._wait(250)
+        return self._heard
+
+    async def interrupts(self, text: str, *, after_ms: int = 400) -> None:
+        """Wait until the bot has been speaking for `after_ms`, then say `text` over it."""
+        async with asyncio.timeout(_PATIENCE_MS / 1000):
+            while not self._transport.output().speaking:
+                self._check_running("interrupt")
+                await self._wait(250)
+        await asyncio.sleep(after_ms / 1000)
+        self._speak(text)
+
+    def _speak(self, text: str) -> None:
+        self._check_running(f"say {text!r}")
+        self._heard = ""
+        self._reply = 0
+        self._transport.type(text, source="speech")
+
+    async def hears(self, pattern: str, *, within_ms: int = 10_000) -> re.Match[str]:
+        """Wait until what was heard since the caller last spoke matches `pattern` (a regular expression, case ignored).
+
+        Raises `TestKitError` (`test.not-heard`), an `AssertionError`, if it does not in time.
+        """
+        deadline = asyncio.get_running_loop().time() + within_ms / 1000
+        while True:
+            match = re.search(pattern, self._heard, re.IGNORECASE)
+            if match:
+                return match
+            left_ms = round((deadline - asyncio.get_running_loop().time()) * 1000)
+            if left_ms <= 0 or self.call.ended:
+                raise TestKitError.of(
+                    "test.not-heard",
+                    expected=repr(pattern),
+                    within_ms=within_ms,
+                    heard=repr(self._heard) if self._heard else "nothing",
+                )
+            await self._wait(min(left_ms, 250))
+
+    async def presses(self, digits: str) -> None:
+        """Press keys."""
+        self._check_running(f"press {digits}")
+        self._transport.press(digits)
+        await asyncio.sleep(0)
+
+    async def waits(self, ms: int) -> None:
+        """Do nothing for so long."""
+        await asyncio.sleep(ms / 1000)
+
+    async def hangs_up(self) -> str:
+        """Leave. Returns the reason with which the call ended."""
+        if not self.call.ended:
+            self._transport.hang_up()
+        return await self.call.wait_ended()
+
+    async def hears_the_end(self, *, within_ms: int = 60_000) -> str:
+        """Wait until the bot has ended the call. Returns the reason."""
+        async with asyncio.timeout(within_ms / 1000):
+            return await self.call.wait_ended()
+
+    async def _wait(self, ms: int) -> None:
+        self._news.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ms / 1000):
+                await self._news.wait()
+
+    def _check_running(self, what: str) -> None:
+        if self.call.ended or self.call.engine.ending:
+            raise TestKitError.of("test.ended", reason=self.call.reason, what=what)
+
+
+@contextlib.asynccontextmanager
+async def dial(
+    bot: Bot | str,
+    *,
+    via: Literal["text"] = "text",
+    seed: int = 0,
+    words_per_minute: int = 180,
+    settings: CallSettings | None = None,
+    engine_settings: EngineSettings | None = None,
+) -> AsyncIterator[Caller]:
+    """Call a bot. The caller hangs up when the block is left, if the call has not ended by then.
+
+    bot: a function of the call, or where to find one (`"examples/echo.py"`).
+    via: `"text"` types and reads, at the pace of speech.
+    """
+    if via != "text":
+        raise LinkError("link.via", f"dial() cannot call a bot via {via!r}.", 'Use `dial(bot, via="text")`.')
+    if isinstance(bot, str):
+        bot = load_bot(bot)
+    callers: list[Caller] = []
+    transport = TextTransport(
+        words_per_minute=words_per_minute,
+        on_word=lambda word, reply: callers[0].on_word(word, reply),
+        on_reply=lambda reply, complete: callers[0].on_reply(reply, complete),
+    )
+    call = Call(
+        transport,
+        seed=seed,
+        id=f"call_{seed:08}",
+        settings=settings,
+        engine_settings=engine_settings or EngineSettings(development=True),
+    )
+    caller = Caller(call, transport)
+    callers.append(caller)
+    pipeline = bot(call)
+    if inspect.isawaitable(pipeline):
+        pipeline = await pipeline
+    if not isinstance(pipeline, Pipeline):
+        raise LinkError.of("link.not-a-pipeline", what=repr(pipeline), call=call.id)
+    await call.start(pipeline)
+    call.answered()
+    await asyncio.sleep(0.02)  # a greeting has begun by now
+    try:
+        yield caller
+    finally:
+        await caller.hangs_up()
