@@ -11,7 +11,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from .bots import load_bot
 from .call import Call, CallSettings
@@ -22,7 +22,11 @@ from .pipeline import Pipeline
 from .settings import Settings, setting
 from .transports.base import Transport
 
-__all__ = ["Admit", "App", "Bot", "Limits"]
+if TYPE_CHECKING:
+    from .sinks import SinkFeed
+    from .store import Store
+
+__all__ = ["Admit", "App", "Bot", "Endpoint", "Limits"]
 
 _log = logging.getLogger("voiceframe.app")
 
@@ -43,18 +47,34 @@ class Admit(Protocol):
         """Raise `Reject(reason)` to refuse the call before it is answered."""
 
 
+class Endpoint(Protocol):
+    """Where calls come from: it calls `app.take(...)` for each of them."""
+
+    async def open(self, app: App) -> None:
+        """Begin to take calls."""
+
+    async def close(self) -> None:
+        """Take no more calls. Those that run go on."""
+
+
 class App:
     """Runs a bot for many calls.
 
+        async with App(bot, endpoint):
+            await stop.wait()
+
     bot: a function of the call that returns its pipeline, or where to find one: `"module:bot"`, `"path/bot.py"`.
+    endpoints: opened with the app, closed when it drains.
+    store: where the events of all calls are kept: a `Store`, its URL, or None for nowhere.
+    sinks: feeds that the events go to besides.
     admit: asked in order after the limits.
-    sinks: the feeds that the events of all calls go to.
     """
 
     def __init__(
         self,
         bot: Bot | str,
-        *,
+        *endpoints: Endpoint,
+        store: Store | str | None = "sqlite:///voiceframe.db",
         limits: Limits | None = None,
         admit: Iterable[Admit] = (),
         sinks: Sequence[Feed] = (),
@@ -64,8 +84,10 @@ class App:
         environment: Environment = "development",
     ) -> None:
         self.bot: Bot = load_bot(bot) if isinstance(bot, str) else bot
+        self.endpoints = endpoints
         self.limits = limits or Limits.load()
-        self.sinks = tuple(sinks)
+        self._store_feed = _feed_of(store)
+        self.sinks = (*([self._store_feed] if self._store_feed else []), *sinks)
         self._admit = tuple(admit)
         self._call_settings = call_settings
         self._engine_settings = engine_settings
@@ -139,12 +161,30 @@ class App:
         await call.wait_ended()
         self.calls.pop(call.id, None)
 
+    async def __aenter__(self) -> Self:
+        for endpoint in self.endpoints:
+            await endpoint.open(self)
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.drain()
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Let the sinks keep what was written, and close the store that the app has opened."""
+        await asyncio.gather(*(feed.drained(5_000) for feed in self.sinks))
+        if self._store_feed is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self._store_feed.close)
+
     async def drain(self, timeout_ms: int = 30_000) -> bool:
         """Take no more calls and wait until those that run have ended; after `timeout_ms` end them politely.
 
         Returns whether all of them ended by themselves.
         """
-        self.draining = True
+        if not self.draining:
+            self.draining = True
+            for endpoint in self.endpoints:
+                await endpoint.close()
         if not self.calls:
             return True
         waiting = [asyncio.ensure_future(call.wait_ended()) for call in self.calls.values()]
@@ -156,3 +196,11 @@ class App:
             call.end("drained", after="now")
         await asyncio.wait(waiting)
         return False
+
+
+def _feed_of(store: Store | str | None) -> SinkFeed | None:
+    if store is None:
+        return None
+    from .sinks import SinkFeed, SQLiteSink
+
+    return SinkFeed(SQLiteSink(store))

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from .clock import MediaClock, is_virtual, random_seed
+from .clock import MediaClock, new_seed
 from .dispatcher import current_call
 from .engine import Engine, EngineSettings
 from .errors import CallEnded, Unsupported
@@ -111,8 +111,8 @@ class Leg:
 class Call:
     """One conversation. Create it on the event loop on which it is to run; use it on that loop only.
 
-    `seed` makes its ids and random numbers repeatable; without one they are taken from the operating system, on virtual
-    time from 0. `sinks` are the feeds that its events go to.
+    `seed` makes its ids and random numbers repeatable; without one it comes from the operating system, and on virtual
+    time the calls of a loop are numbered from 0. `sinks` are the feeds that its events go to.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class Call:
     ) -> None:
         loop = asyncio.get_running_loop()
         if seed is None:
-            seed = 0 if is_virtual(loop) else random_seed()
+            seed = new_seed(loop)
         #: Random numbers for everything in this call that needs some: the same on every run with the same seed.
         self.rng = random.Random(seed)
         self.clock = MediaClock(loop)

@@ -114,10 +114,10 @@ class Report:
             *(Missing(item) if isinstance(item, str) else item for item in missing),
         )
         seen: set[str] = set()
-        for item in (*self.checks, *self.missing):
-            if item.id in seen:
-                raise CheckError.of("check.id", id=item.id)
-            seen.add(item.id)
+        for id in (*(check.id for check in self.checks), *(item.id for item in self.missing)):
+            if id in seen:
+                raise CheckError.of("check.id", id=id)
+            seen.add(id)
 
     @property
     def verdict(self) -> Verdict:

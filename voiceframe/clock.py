@@ -182,6 +182,7 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         super().__init__()
         self._now = 0.0
         self._timers_made = 0
+        self.seeds_given = 0
         self._selector = _LeapingSelector(self)
         self._clock_resolution = 1e-9
         self._owner = threading.get_ident()
@@ -284,6 +285,9 @@ def run_virtual(main: Coroutine[Any, Any, T]) -> T:
         return runner.run(main)
 
 
-def random_seed() -> int:
-    """A seed from the operating system, for calls that were given none."""
+def new_seed(loop: asyncio.AbstractEventLoop) -> int:
+    """A seed for a call that was given none: from the operating system; on virtual time the next number."""
+    if isinstance(loop, VirtualTimeLoop):
+        loop.seeds_given += 1
+        return loop.seeds_given - 1
     return int.from_bytes(os.urandom(8), "big")

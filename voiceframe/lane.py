@@ -290,9 +290,10 @@ class Lane:
         self._go_on()
 
     def close(self) -> None:
-        """Forget what waits. The engine ends the task."""
+        """Forget what waits. The engine ends the task, so that a cancellation of it is no error."""
         self.items.clear()
         self._end_unwinding()
+        self._unwinding = True
 
     # -- replacement
 

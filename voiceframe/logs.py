@@ -13,7 +13,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
@@ -45,16 +45,14 @@ _LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 @contextmanager
 def log_context(*, call: str | None = None, turn: int | None = None, processor: str | None = None) -> Iterator[None]:
     """Puts these on every record that is logged inside; those left out stay as they are."""
-    tokens = [
-        (variable, variable.set(value))  # type: ignore[attr-defined]
-        for variable, value in ((call_id, call), (turn_number, turn), (processor_name, processor))
-        if value is not None
-    ]
-    try:
+    with ExitStack() as stack:
+        if call is not None:
+            stack.callback(call_id.reset, call_id.set(call))
+        if turn is not None:
+            stack.callback(turn_number.reset, turn_number.set(turn))
+        if processor is not None:
+            stack.callback(processor_name.reset, processor_name.set(processor))
         yield
-    finally:
-        for variable, token in reversed(tokens):
-            variable.reset(token)
 
 
 class CallFilter(logging.Filter):
@@ -86,7 +84,8 @@ class _Formatter(logging.Formatter):
             values: Any = {name: _discreet(value) for name, value in arguments.items()}
         else:
             values = tuple(_discreet(value) for value in arguments)
-        return str(record.msg) % values
+        text: str = str(record.msg) % values
+        return text
 
     def exception(self, record: logging.LogRecord) -> str | None:
         if not record.exc_info or record.exc_info[1] is None:
@@ -105,15 +104,14 @@ class TextFormatter(_Formatter):
         if context[1] is not None:
             context[1] = f"turn {context[1]}"
         where = " ".join(str(part) for part in context if part is not None)
-        line = (
-            f"{_time(record)} {record.levelname} {record.name} {f'[{where}] ' if where else ''}{self.message(record)}"
-        )
+        head = f"{_time(record)} {record.levelname} {record.name}"
+        line = f"{head} [{where}] {self.message(record)}" if where else f"{head} {self.message(record)}"
         exception = self.exception(record)
         return f"{line}\n{exception}" if exception else line
 
 
 class JSONFormatter(_Formatter):
-    """One object per line: time, level, logger, call, turn, processor, message; `exception` and `data` where there are."""
+    """One object per line: time, level, logger, call, turn, processor, message; `exception` and `data` if any."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields: dict[str, Any] = {
@@ -182,9 +180,8 @@ def log_turn(
 
 
 def _choice(variable: str, given: str | None, default: str, choices: tuple[str, ...], fold: Any) -> str:
-    where, value = (
-        ("configure_logging(...)", given) if given is not None else ("the environment", os.environ.get(variable))
-    )
+    where = "the environment" if given is None else "configure_logging(...)"
+    value = os.environ.get(variable) if given is None else given
     chosen: str = fold(value or default)
     if chosen not in choices:
         raise ConfigurationError.of(

@@ -166,8 +166,9 @@ def to_html(report: Report) -> str:
 
 def _html_check(check: Check) -> Iterator[str]:
     title = f'{_text(check.title)} <span class="id">{_text(check.id)}</span>' if check.title else _text(check.id)
+    verdict = f"{_SIGNS[check.verdict]} {_WORDS[check.verdict]}"
     yield f'<article class="{check.verdict}" id="{_text(check.id)}">'
-    yield f'<header><span class="verdict">{_SIGNS[check.verdict]} {_WORDS[check.verdict]}</span> <h3>{title}</h3></header>'
+    yield f'<header><span class="verdict">{verdict}</span> <h3>{title}</h3></header>'
     for rows in _blocks(check.evidence):
         if isinstance(rows[0], str):
             yield f"<ul>{''.join(f'<li>{_text(str(fact))}</li>' for fact in rows)}</ul>"

@@ -130,12 +130,11 @@ class Settings(metaclass=_SettingsType):
     `prefix="ENGINE"` makes `VOICEFRAME_ENGINE_<NAME>` its environment variables and `[engine]` its section of the file.
     """
 
-    __slots__ = ("_sources",)
+    __slots__ = ("_sources",)  # by name, of what load() and replace() set; no annotation, or it would be a field
 
     #: The part of the environment variables' names that belongs to this class.
     prefix: ClassVar[str]
     _settings: ClassVar[Mapping[str, _Field]] = {}
-    _sources: Mapping[str, str]
 
     def __post_init__(self) -> None:
         for name, field in self._settings.items():

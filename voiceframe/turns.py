@@ -36,16 +36,22 @@ class _Pending:
 class TurnLedger:
     """The turns of one call, and the deadline of the one that is not answered yet."""
 
-    __slots__ = ("_call", "_pending", "last", "silence", "user_speaking")
+    __slots__ = ("_call", "_given", "_pending", "last", "silence", "user_speaking")
 
     def __init__(self, call: Call) -> None:
         self._call = call
         self._pending: _Pending | None = None
+        self._given = 0
         #: The number of the last committed turn.
         self.last = 0
         #: Why the bot is to be silent (`"paused"`, `"taken over"`, `"on hold"`, `"recording only"`), or None.
         self.silence: str | None = None
         self.user_speaking = False
+
+    def new(self) -> int:
+        """A number for a turn that is about to be committed: each is given once."""
+        self._given = max(self._given, self.last) + 1
+        return self._given
 
     @property
     def pending(self) -> int | None:

@@ -161,6 +161,7 @@ class EventLog:
         kind = getattr(event, "kind", None)
         if kind is None or "kind" not in event.__class__.__dict__:
             raise EventError.of("event.unregistered", what=event.__class__.__name__)
+        personal: dict[str, Any] | None
         data, personal = event.split()
         if self.private:
             personal = None

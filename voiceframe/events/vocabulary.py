@@ -168,7 +168,8 @@ class TurnAnswered(Event):
 class TurnUnanswered(Event):
     """No audio of a reply to the turn has begun in time, or none ever will.
 
-    `reason`: `deadline`, `superseded` (by the next turn), `interrupted`, `ended` (the call), `error`.
+    `reason`: `deadline`, `empty` (its reply had no sound), `interrupted`, `superseded` (by the next turn), `ended` (the
+    call), `error`.
     """
 
     turn: int

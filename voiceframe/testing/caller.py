@@ -22,6 +22,8 @@ __all__ = ["Caller", "dial"]
 
 #: How long a polite caller waits for the bot to finish before speaking.
 _PATIENCE_MS = 60_000
+#: A silence inside a reply after which the caller takes it to be over.
+_PAUSE_MS = 2_000
 
 
 class Caller:
@@ -58,13 +60,14 @@ class Caller:
 
     async def listens(self) -> str:
         """Wait until the bot has said all that it has to say, and return what was heard since the caller last spoke."""
+        quiet_ms = 0
         async with asyncio.timeout(_PATIENCE_MS / 1000):
-            while not self.call.ended and (
-                self._transport.output().speaking
-                or self.call.turns.pending is not None
-                or any(not reply.swept for reply in self.call.replies.open.values())
-            ):
-                await self._wait(250)
+            while not self.call.ended:
+                if self._transport.output().speaking or self.call.turns.pending is not None:
+                    quiet_ms = 0
+                elif quiet_ms >= _PAUSE_MS or all(reply.swept for reply in self.call.replies.open.values()):
+                    break
+                quiet_ms = 0 if await self._wait(250) else quiet_ms + 250
         return self._heard
 
     async def interrupts(self, text: str, *, after_ms: int = 400) -> None:
@@ -74,6 +77,10 @@ class Caller:
                 self._check_running("interrupt")
                 await self._wait(250)
         await asyncio.sleep(after_ms / 1000)
+        self._speak(text)
+
+    def interrupts_now(self, text: str) -> None:
+        """Say `text` at once, whether or not the bot is speaking."""
         self._speak(text)
 
     def _speak(self, text: str) -> None:
@@ -123,11 +130,13 @@ class Caller:
         async with asyncio.timeout(within_ms / 1000):
             return await self.call.wait_ended()
 
-    async def _wait(self, ms: int) -> None:
+    async def _wait(self, ms: int) -> bool:
+        """Whether there was news within `ms`."""
         self._news.clear()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(ms / 1000):
                 await self._news.wait()
+        return self._news.is_set()
 
     def _check_running(self, what: str) -> None:
         if self.call.ended or self.call.engine.ending:

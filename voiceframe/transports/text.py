@@ -65,8 +65,10 @@ class TextTransport(Transport):
         return self._output
 
     def type(self, text: str, source: Literal["speech", "text"] = "text") -> int:
-        """The caller says `text`: a committed turn, which interrupts what the bot is saying. Returns its number."""
-        return self._input.turn(text, source, interrupt=self._output.speaking)
+        """The caller says `text`: a committed turn, which interrupts what the bot is saying or about to say. Returns its
+        number."""
+        engaged = any(not reply.swept for reply in self.call.replies.open.values())
+        return self._input.turn(text, source, interrupt=engaged)
 
     def press(self, digits: str) -> None:
         """The caller presses keys."""
@@ -84,8 +86,7 @@ class TextInput(Processor):
     role = "source"
 
     def turn(self, text: str, source: Literal["speech", "text"], *, interrupt: bool) -> int:
-        turns = self.call.turns
-        number = turns.last + 1
+        number = self.call.turns.new()
         self.push(UserStartedSpeakingFrame())
         if interrupt:
             self.interrupt("caller")
@@ -94,7 +95,7 @@ class TextInput(Processor):
         return number
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Spoken:
     """A reply on its way to the caller."""
 
@@ -131,8 +132,8 @@ class TextOutput(Processor):
 
     @property
     def speaking(self) -> bool:
-        """Whether there is anything that an interruption would cut."""
-        return any(reply.started or reply.words for reply in self._replies)
+        """Whether words are being spoken, or wait to be."""
+        return bool(self._word) or any(reply.words for reply in self._replies)
 
     def remaining_ms(self) -> int:
         if self._paused:
@@ -174,7 +175,7 @@ class TextOutput(Processor):
     def _go_on(self) -> None:
         """Begin the next word if none is being spoken."""
         while self._replies and self._playing is None and not self._paused and not self._word:
-            reply = self._replies[0]
+            reply = self._current()
             if reply.words:
                 if not reply.started:
                     reply.started = True
@@ -185,12 +186,21 @@ class TextOutput(Processor):
                 else:
                     self._spoken()
             elif reply.ended:
-                self._replies.popleft()
+                self._replies.remove(reply)
                 self._finish(reply, complete=True)
             else:
                 return
         if not self._replies and self._silent is not None:
             self._silent.set()
+
+    def _current(self) -> _Spoken:
+        """The reply whose turn it is: the one that has begun to sound; else the first that has something to say, so that
+        one for which no word ever comes does not hold up the others."""
+        replies = self._replies
+        return next(
+            (reply for reply in replies if reply.started),
+            next((reply for reply in replies if reply.words or reply.ended), replies[0]),
+        )
 
     def _play(self, duration_s: float) -> None:
         loop = self.call.engine.loop
@@ -206,7 +216,7 @@ class TextOutput(Processor):
 
     def _spoken(self) -> None:
         word, self._word = self._word, ""
-        reply = self._replies[0]
+        reply = self._current()
         reply.unreported += word
         if self._on_word is not None:
             self._on_word(word, reply.number)
@@ -225,7 +235,7 @@ class TextOutput(Processor):
 
     @handles(InterruptionFrame)
     def on_interruption(self, frame: InterruptionFrame) -> None:
-        if self._replies and not self.alive(self._replies[0].number):
+        if self._replies and not self.alive(self._current().number):
             self._stop_playing()
             self._word = ""  # a word that was cut was not heard
         kept: deque[_Spoken] = deque()

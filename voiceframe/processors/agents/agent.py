@@ -98,6 +98,8 @@ class Agent(Processor):
                 async for text in pieces:
                     if text:
                         self.push(TextFrame(text, number))
+        except Exception as error:
+            self.fail(error)
         finally:
             # Also when the model has failed: what was said so far is a reply, and its turn is not left waiting.
             self.push(ReplyEndedFrame(number))

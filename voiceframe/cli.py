@@ -1,0 +1,108 @@
+"""The command line: `voiceframe <command>`. Each command is imported when it is used."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from . import __version__
+from .errors import VoiceframeError
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command. Returns its exit code: 0 for success, 1 for a failed expectation, 2 for wrong input."""
+    parser = argparse.ArgumentParser(
+        prog="voiceframe", description="Phone and browser voice agents on machines that you control."
+    )
+    parser.add_argument("--version", action="version", version=f"voiceframe {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _add_chat(commands)
+    _add_soak(commands)
+    _add_docs(commands)
+    arguments = parser.parse_args(argv)
+    try:
+        return int(arguments.run(arguments))
+    except VoiceframeError as error:
+        print(f"voiceframe: {error.message}\n{error.fix} [{error.code}]", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+_Commands = argparse._SubParsersAction  # the public name for this type does not exist
+
+
+def _add_chat(commands: _Commands[argparse.ArgumentParser]) -> None:
+    from .chat_script import HELP
+
+    parser = commands.add_parser(
+        "chat",
+        help="talk to a bot by typing",
+        description="Talk to a bot by typing: no speech recognition, no voice and no key are needed.",
+        epilog=HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("bot", help="a file or module with `def bot(call)`: bot.py, bot.py:my_bot, package.module:bot")
+    parser.add_argument("--script", metavar="FILE", help="let a script talk, on virtual time; exit with 1 if it fails")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the call's ids and random numbers (default: 0)")
+    parser.add_argument("--events", metavar="FILE", help="also write the events to this file, one JSON object a line")
+    parser.add_argument("--no-events", action="store_true", help="do not show the events beside the conversation")
+    parser.add_argument("--wpm", type=int, default=180, help="pace of the bot in words per minute, 0 for at once")
+
+    def run(arguments: argparse.Namespace) -> int:
+        from .chat import chat
+
+        return chat(
+            arguments.bot,
+            script=arguments.script,
+            seed=arguments.seed,
+            events_file=arguments.events,
+            show_events=not arguments.no_events,
+            words_per_minute=arguments.wpm,
+        )
+
+    parser.set_defaults(run=run)
+
+
+def _add_soak(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "soak",
+        help="call a bot thousands of times and look for what goes wrong",
+        description="Call a bot many times on virtual time, with callers that interrupt, hang up and stay silent at "
+        "random, and check that every turn has one outcome, every call ends, and nothing grows.",
+    )
+    parser.add_argument("bot", nargs="?", help="the bot to call (default: one that fails, stalls and answers at random)")
+    parser.add_argument("--calls", type=int, default=1_000, help="how many calls (default: 1000)")
+    parser.add_argument("--seed", type=int, default=0, help="where the random numbers begin (default: 0)")
+    parser.add_argument("--format", choices=("markdown", "json", "html"), default="markdown")
+
+    def run(arguments: argparse.Namespace) -> int:
+        from .soak import soak
+
+        return soak(arguments.bot, calls=arguments.calls, seed=arguments.seed, form=arguments.format)
+
+    parser.set_defaults(run=run)
+
+
+def _add_docs(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "docs",
+        help="print the reference pages that are made from the code",
+        description="Print a reference page that is made from the code of the installed version.",
+    )
+    parser.add_argument("page", choices=("configuration", "errors", "events"))
+
+    def run(arguments: argparse.Namespace) -> int:
+        from . import docs_gen
+
+        print(docs_gen.page(arguments.page), end="")
+        return 0
+
+    parser.set_defaults(run=run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
