@@ -86,8 +86,8 @@ def test_the_worst_verdict_decides(checks: list[Check | Missing], verdict: str, 
 
 
 def test_an_id_stands_in_a_report_once() -> None:
-    wrong: list[Check | Missing]
-    for wrong in ([PASS, PASS], [PASS, Missing("a.pass")]):
+    twice: list[list[Check | Missing]] = [[PASS, PASS], [PASS, Missing("a.pass")]]
+    for wrong in twice:
         with pytest.raises(CheckError) as raised:
             Report(wrong)
         assert raised.value.code == "check.id"

@@ -211,6 +211,18 @@ def test_a_listener_that_raises_harms_neither_the_writer_nor_the_next_listener(
     assert "call-1" in caplog.text
 
 
+def test_in_private_the_facts_are_kept_and_the_words_are_not() -> None:
+    log = _log()
+    log.private += 1
+    logged = log.write(TurnCommitted(turn=1, source="speech", confidence=0.5, text="my card is 4111"))
+    log.private -= 1
+    assert (logged.data["turn"], logged.personal) == (1, None)
+    VALIDATOR.validate(logged.to_dict())
+    assert log.write(TurnCommitted(turn=2, source="speech", confidence=0.5, text="thanks")).personal == {
+        "text": "thanks"
+    }
+
+
 def test_a_subscription_ends() -> None:
     heard: list[LoggedEvent] = []
     log = _log()

@@ -140,7 +140,7 @@ def test_a_wrong_value_in_the_code_is_refused_in_every_way_of_giving_it(act: Any
 
 
 def test_an_unknown_name_suggests_the_nearest_one() -> None:
-    assert "Did you mean `delay_ms`?" in refused("settings.unknown", EchoSettings, dealy_ms=1)  # type: ignore[call-arg]
+    assert "Did you mean `delay_ms`?" in refused("settings.unknown", EchoSettings, dealy_ms=1)
 
 
 @pytest.mark.parametrize(

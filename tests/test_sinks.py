@@ -139,6 +139,16 @@ def test_a_full_disk_delays_events_and_loses_none(feed: SinkFeed, valve: Valve) 
     assert feed.lost == 0
 
 
+def test_a_flush_is_worth_an_attempt_at_once(valve: Valve) -> None:
+    feed = SinkFeed(valve, linger_ms=0, retry_ms=3_600_000)
+    valve.error = OSError(errno.ENOSPC, "No space left on device")
+    put(feed, events(5))
+    assert valve.failed.wait(5)
+    valve.error = None
+    assert feed.flush()  # the next attempt by itself would come in an hour
+    assert feed.close()
+
+
 def test_beyond_the_bound_the_newest_are_refused_and_counted_exactly(feed: SinkFeed, valve: Valve) -> None:
     valve.open.clear()
     first, *rest = events(150)
@@ -188,6 +198,7 @@ def test_two_losses_of_one_call_have_two_keys(feed: SinkFeed, valve: Valve) -> N
 def test_an_outage_is_logged_once_and_so_is_its_end(
     feed: SinkFeed, valve: Valve, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.WARNING, logger="voiceframe")
     valve.error = OSError(errno.ENOSPC, "No space left on device")
     put(feed, events(20))
     for _ in range(3):  # several attempts

@@ -30,6 +30,7 @@ from voiceframe.events import (
 )
 from voiceframe.sinks import MemorySink
 from voiceframe.store import Store, open_store
+from voiceframe.store_sqlite import _scripts, _statements
 
 
 class _Clock:
@@ -333,6 +334,48 @@ def test_two_processes_write_one_new_file_and_a_third_reads_it(url: str) -> None
     for call in ("call-1", "call-2"):
         assert [event.seq for event in reader.events(call)] == list(range(300))
     reader.close()
+
+
+def test_whoever_comes_second_to_a_new_file_waits_and_finds_the_schema_made(url: str) -> None:
+    first = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None, check_same_thread=False)
+    first.execute("PRAGMA journal_mode = WAL")
+    first.execute("BEGIN IMMEDIATE")
+
+    def make_the_schema() -> None:
+        for statement in _statements(_scripts()[0]):
+            first.execute(statement)
+        first.execute("PRAGMA user_version = 1")
+        first.execute("COMMIT")
+
+    timer = threading.Timer(0.05, make_the_schema)  # while the second one waits
+    timer.start()
+    second = open_store(url)
+    second.append(conversation())
+    assert second.events("call-1") == conversation()
+    timer.join()
+    second.close()
+    first.close()
+
+
+def test_many_may_open_a_new_file_at_the_same_time(url: str) -> None:
+    together = threading.Barrier(8)
+    opened: list[Store] = []
+
+    def open_and_append(number: int) -> None:
+        together.wait()
+        store = open_store(url)
+        store.append(conversation(f"call-{number}"))
+        opened.append(store)
+
+    threads = [threading.Thread(target=open_and_append, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(opened) == 8
+    assert len(opened[0].calls()) == 8
+    for store in opened:
+        store.close()
 
 
 def test_several_threads_share_a_store(store: Store) -> None:

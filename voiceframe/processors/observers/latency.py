@@ -46,10 +46,6 @@ class LatencyObserver(Observer):
     async def setup(self) -> None:
         self._unsubscribe = self.call.log.subscribe(self._on_event)
 
-    async def cleanup(self) -> None:
-        if self._unsubscribe is not None:
-            self._unsubscribe()
-
     @observes(VADUserStartedSpeakingFrame)
     def on_speech(self, frame: VADUserStartedSpeakingFrame) -> None:
         self._heard.clear()
@@ -101,6 +97,9 @@ class LatencyObserver(Observer):
             log_turn(self.call.id, turn, "answered", latency_ms=total_ms, parts=parts)
 
     def _on_event(self, event: LoggedEvent) -> None:
+        # Until the very end, which comes after `cleanup()`: the last turn has its outcome only then.
+        if event.kind == "call.ended" and self._unsubscribe is not None:
+            self._unsubscribe()
         why = {"turn.unanswered": "reason", "turn.skipped": "why"}.get(event.kind)
         if why is not None and event.turn is not None and event.turn > self._said:
             self._said = event.turn
