@@ -7,7 +7,7 @@ import logging
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["voiceframe.testing.plugin"]
+pytest_plugins = ["voiceframe.testing.plugin", "pytester"]
 
 # Time on a shared machine says nothing about a property.
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])

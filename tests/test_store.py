@@ -30,7 +30,6 @@ from voiceframe.events import (
 )
 from voiceframe.sinks import MemorySink
 from voiceframe.store import Store, open_store
-from voiceframe.store_sqlite import _scripts, _statements
 
 
 class _Clock:
@@ -342,7 +341,8 @@ def test_whoever_comes_second_to_a_new_file_waits_and_finds_the_schema_made(url:
     first.execute("BEGIN IMMEDIATE")
 
     def make_the_schema() -> None:
-        for statement in _statements(_scripts()[0]):
+        schema = Path(__file__).parent.parent / "voiceframe" / "migrations" / "sqlite" / "0001.sql"
+        for statement in schema.read_text("utf-8").split(";\n"):
             first.execute(statement)
         first.execute("PRAGMA user_version = 1")
         first.execute("COMMIT")

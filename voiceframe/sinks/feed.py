@@ -284,7 +284,7 @@ class SinkFeed:
                 self._in_flight = len(batch)
                 if self._closed:
                     return
-                if __import__("time").sleep(pause_s):
+                if self._hurry.wait(pause_s):  # somebody flushes: worth an attempt at once
                     self._hurry.clear()
                 pause_s = min(pause_s * 2, _LONGEST_RETRY_S)
             self._in_flight = 0

@@ -1,0 +1,268 @@
+"""The test kit, which is a part of the product: what it delivers, what it refuses, and that it is honest."""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import math
+from pathlib import Path
+
+import pytest
+
+from voiceframe.audio import PCM_16K, Audio
+from voiceframe.call import Call
+from voiceframe.errors import LinkError, TestKitError
+from voiceframe.frames import (
+    HeardFrame,
+    InputAudioFrame,
+    InterimTranscriptionFrame,
+    InterruptionRequestFrame,
+    OutputAudioFrame,
+    ReplyEndedFrame,
+    ReplyStartedFrame,
+    TextFrame,
+    TranscriptionFrame,
+)
+from voiceframe.llm import LLMRequest, Message, Stop, TextDelta, ToolCall, Usage
+from voiceframe.pipeline import Pipeline
+from voiceframe.processor import Processor, handles
+from voiceframe.testing import ScriptedLLM, ScriptedSTT, ToneTTS, Up, call_tool, dial, no_leaks, run, run_virtual
+
+ECHO = str(Path(__file__).resolve().parent.parent / "examples/echo.py")
+
+
+class Upper(Processor):
+    @handles(TranscriptionFrame)
+    def on_transcription(self, frame: TranscriptionFrame) -> TranscriptionFrame:
+        return frame.replace(text=frame.text.upper())
+
+
+class Broken(Processor):
+    @handles(TranscriptionFrame)
+    def on_transcription(self, frame: TranscriptionFrame) -> None:
+        raise ValueError("no")
+
+
+# -- run()
+
+
+async def test_run_returns_what_came_out_at_both_ends() -> None:
+    heard = HeardFrame(1, "hello")
+    asked = InterruptionRequestFrame("cough")
+    result = await run(Upper(), frames=[TranscriptionFrame("hello"), Up(heard), asked])
+    assert result.texts == ["HELLO"]
+    assert asked in result.down
+    assert result.up == [heard]
+    assert result.reason == "completed"
+    assert result.errors == []
+
+
+async def test_run_reports_errors_once_although_they_travel_both_ways() -> None:
+    result = await run(Upper(), Broken(), frames=[TranscriptionFrame("hello")])
+    assert [str(error) for error in result.errors] == ["no"]
+    assert [event.data["processor"] for event in result.events if event.kind == "processor.failed"] == ["Broken"]
+
+
+async def test_run_waits_where_it_is_told_to() -> None:
+    loop = asyncio.get_running_loop()
+    times: list[float] = []
+
+    class Clock(Processor):
+        @handles(TranscriptionFrame)
+        def on_transcription(self, frame: TranscriptionFrame) -> None:
+            times.append(loop.time())
+
+    await run(Clock(), frames=[TranscriptionFrame("a"), 1_500, TranscriptionFrame("b")])
+    assert times[1] - times[0] == pytest.approx(1.5)
+
+
+# -- dial()
+
+
+async def test_a_caller_hears_and_is_told_when_not() -> None:
+    async with dial(ECHO) as caller:
+        match = await caller.hears(r"an (\w+)")
+        assert match.group(1) == "echo"
+        with pytest.raises(TestKitError, match="goodness") as caught:
+            await caller.hears("goodness", within_ms=500)
+    assert isinstance(caught.value, AssertionError)
+    assert "Hello, I am an echo." in str(caught.value)
+
+
+async def test_the_same_seed_gives_the_same_events_byte_for_byte() -> None:
+    lines = []
+    for _ in range(2):
+        async with dial(ECHO, seed=5) as caller:
+            await caller.says("good morning")
+            await caller.interrupts("wait", after_ms=700)
+            await caller.listens()
+        lines.append(caller.record.lines())
+    assert lines[0] == lines[1]
+    assert '"turn.answered"' in lines[0]
+
+
+async def test_a_caller_cannot_speak_after_the_end() -> None:
+    async with dial(ECHO) as caller:
+        await caller.says("bye")
+        assert await caller.hears_the_end() == "completed"
+        with pytest.raises(TestKitError, match=r"test\.ended"):
+            await caller.says("hello?")
+
+
+async def test_keys_reach_the_bot() -> None:
+    from voiceframe.frames import InputDTMFFrame
+
+    pressed: list[str] = []
+
+    class Keys(Processor):
+        @handles(InputDTMFFrame)
+        def on_key(self, frame: InputDTMFFrame) -> None:
+            pressed.append(frame.digit)
+
+    def bot(call: Call) -> Pipeline:
+        return Pipeline([call.transport.input(), Keys(), call.transport.output()])
+
+    async with dial(bot) as caller:
+        await caller.presses("12#")
+    assert pressed == ["1", "2", "#"]
+
+
+async def test_dial_refuses_what_it_cannot_do() -> None:
+    with pytest.raises(LinkError, match="smoke signals"):
+        async with dial(ECHO, via="smoke signals"):  # type: ignore[arg-type]
+            pass
+    with pytest.raises(LinkError, match="returned 7"):
+        async with dial(lambda call: 7):  # type: ignore[arg-type,return-value]
+            pass
+
+
+async def test_a_tool_that_was_not_called_is_named_with_what_was() -> None:
+    async with dial(ECHO) as caller:
+        await caller.says("hello")
+    with pytest.raises(TestKitError, match="no tool"):
+        caller.record.tool_called("book", day="Thursday")
+
+
+# -- scripted parts
+
+
+def request(*texts: str) -> LLMRequest:
+    return LLMRequest(tuple(Message("user", text) for text in texts))
+
+
+async def test_a_scripted_model_gives_one_answer_after_the_other() -> None:
+    llm = ScriptedLLM(["Hello there", call_tool("book", day="Thursday"), lambda asked: asked.messages[-1].text])
+    assert [part async for part in llm.stream(request("a"))] == [
+        TextDelta("Hello"),
+        TextDelta(" there"),
+        Usage(1, 2),
+        Stop("end"),
+    ]
+    assert [part async for part in llm.stream(request("b"))] == [
+        ToolCall("tool-1", "book", {"day": "Thursday"}),
+        Stop("tools"),
+    ]
+    assert [part async for part in llm.stream(request("b", "c"))][0] == TextDelta("c")
+    with pytest.raises(TestKitError, match="reply 4"):
+        [part async for part in llm.stream(request("d"))]
+    assert len(llm.requests) == 4
+
+
+async def test_a_scripted_model_takes_its_time_and_notices_that_it_is_cancelled() -> None:
+    llm = ScriptedLLM(["one two three"], delay_ms=300, word_ms=100, repeat=True)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    times = [loop.time() - began async for part in llm.stream(request("a")) if isinstance(part, TextDelta)]
+    assert times == pytest.approx([0.3, 0.4, 0.5])
+    stream = llm.stream(request("a"))
+    await anext(stream)
+    await stream.aclose()
+    assert llm.cancelled == 1
+
+
+async def test_a_scripted_recognizer_hears_by_media_time() -> None:
+    piece = Audio(bytes(640), PCM_16K)
+    frames = [InputAudioFrame(piece, at_ms=20 * n) for n in range(60)]
+    result = await run(ScriptedSTT({1_000: "on Thursday morning"}), frames=frames)
+    words = [f for f in result.down if isinstance(f, TranscriptionFrame | InterimTranscriptionFrame)]
+    assert [(type(f).__name__, f.text, f.at_ms) for f in words] == [
+        ("InterimTranscriptionFrame", "on", 800),
+        ("InterimTranscriptionFrame", "on Thursday", 900),
+        ("TranscriptionFrame", "on Thursday morning", 1_000),
+    ]
+    assert sum(isinstance(f, InputAudioFrame) for f in result.down) == 60
+
+
+async def test_a_tone_is_as_long_as_the_words_and_as_loud_and_high_as_asked() -> None:
+    voice = ToneTTS(char_ms=50, frequency=500.0, level_dbfs=-20.0)
+    frames = [ReplyStartedFrame(1), TextFrame("hello world, again", 1), ReplyEndedFrame(1)]
+    result = await run(voice, frames=frames)
+    pieces = [f for f in result.down if isinstance(f, OutputAudioFrame)]
+    samples = array.array("h", b"".join(piece.audio.data for piece in pieces))
+    assert len(samples) == 16_000 * 18 * 50 // 1000
+    rms = math.sqrt(sum(s * s for s in samples) / len(samples))
+    assert 20 * math.log10(rms / 32767) == pytest.approx(-20, abs=0.1)
+    crossings = sum((a < 0) != (b < 0) for a, b in zip(samples, samples[1:], strict=False))
+    assert crossings / 2 / (len(samples) / 16_000) == pytest.approx(500, rel=0.01)
+    assert [word.text for piece in pieces for word in piece.words] == ["hello", "world,", "again"]
+    assert [type(f).__name__ for f in (result.down[0], result.down[-1])] == ["ReplyStartedFrame", "ReplyEndedFrame"]
+
+
+# -- virtual time and leaks
+
+
+def test_virtual_time_does_not_wait() -> None:
+    async def long() -> float:
+        await asyncio.sleep(86_400)
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(long()) == 86_400
+
+
+async def test_a_task_that_is_left_behind_is_named() -> None:
+    async def forgotten() -> None:
+        await asyncio.sleep(10**6)
+
+    with pytest.raises(TestKitError, match="forgotten"), no_leaks():
+        task = asyncio.ensure_future(forgotten())
+        await asyncio.sleep(0)
+    task.cancel()
+
+
+def test_the_plugin_runs_async_tests_on_virtual_time_and_pins_leaks_on_the_test(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest('pytest_plugins = ["voiceframe.testing.plugin"]')
+    pytester.makepyfile(
+        """
+        import asyncio
+        import pytest
+
+        async def test_hours():
+            await asyncio.sleep(36_000)
+
+        async def test_leaks():
+            async def forgotten():
+                await asyncio.sleep(36_000)
+            asyncio.get_running_loop().kept = asyncio.ensure_future(forgotten())
+
+        @pytest.mark.real_time
+        async def test_real(tmp_path):
+            assert not getattr(asyncio.get_running_loop(), "virtual", False)
+
+        def test_plain():
+            pass
+        """
+    )
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--import-mode=importlib")
+    result.assert_outcomes(passed=3, failed=1)
+    result.stdout.fnmatch_lines(["*test.leak*"])
+    assert "forgotten" in result.stdout.str()
+
+
+async def test_a_turn_may_be_watched_through_the_record() -> None:
+    async with dial(ECHO) as caller:
+        await caller.says("hello")
+        await caller.hears("you said: hello")
+        await caller.listens()
+    assert caller.record.turns == ["hello"]
+    assert caller.record.heard == ["Hello, I am an echo.", "You said: hello"]
+    assert caller.record.outcomes == {1: "answered"}
