@@ -19,6 +19,7 @@ from .engine import EngineSettings
 from .errors import LinkError, Reject
 from .events import CallRejected, Environment, Feed
 from .pipeline import Pipeline
+from .processor import Observer
 from .settings import Settings, setting
 from .transports.base import Transport
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from .sinks import SinkFeed
     from .store import Store
 
-__all__ = ["Admit", "App", "Bot", "Endpoint", "Limits"]
+__all__ = ["Admit", "App", "Bot", "Endpoint", "Limits", "standard_observers"]
 
 _log = logging.getLogger("voiceframe.app")
 
@@ -57,6 +58,13 @@ class Endpoint(Protocol):
         """Take no more calls. Those that run go on."""
 
 
+def standard_observers() -> list[Observer]:
+    """What watches every call of an app: traces, latency, audit. A pipeline that has one of its own keeps that."""
+    from .processors.observers import AuditObserver, LatencyObserver, TraceObserver
+
+    return [TraceObserver(), LatencyObserver(), AuditObserver()]
+
+
 class App:
     """Runs a bot for many calls.
 
@@ -68,6 +76,7 @@ class App:
     store: where the events of all calls are kept: a `Store`, its URL, or None for nowhere.
     sinks: feeds that the events go to besides.
     admit: asked in order after the limits.
+    observers: makes the observers that every call gets besides those of its pipeline.
     """
 
     def __init__(
@@ -78,6 +87,7 @@ class App:
         limits: Limits | None = None,
         admit: Iterable[Admit] = (),
         sinks: Sequence[Feed] = (),
+        observers: Callable[[], Iterable[Observer]] = standard_observers,
         call_settings: CallSettings | None = None,
         engine_settings: EngineSettings | None = None,
         tenant: str = "default",
@@ -89,6 +99,7 @@ class App:
         self._store_feed = _feed_of(store)
         self.sinks = (*([self._store_feed] if self._store_feed else []), *sinks)
         self._admit = tuple(admit)
+        self._observers = observers
         self._call_settings = call_settings
         self._engine_settings = engine_settings
         self._tenant = tenant
@@ -136,7 +147,9 @@ class App:
                 pipeline = await pipeline
             if not isinstance(pipeline, Pipeline):
                 raise LinkError.of("link.not-a-pipeline", what=repr(pipeline), call=call.id)
-            await call.start(pipeline)
+            own = {type(observer) for observer in pipeline.observers}
+            added = (observer for observer in self._observers() if type(observer) not in own)
+            await call.start(Pipeline(pipeline.elements, observers=(*pipeline.observers, *added)))
         except Reject as refusal:
             self.calls.pop(call.id, None)
             call.log.write(CallRejected(reason=refusal.reason))

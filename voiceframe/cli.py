@@ -96,9 +96,9 @@ def _add_docs(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument("page", choices=("configuration", "errors", "events"))
 
     def run(arguments: argparse.Namespace) -> int:
-        from . import docs_gen
+        from .reference import pages
 
-        print(docs_gen.page(arguments.page), end="")
+        print(pages()[f"{arguments.page}.md"], end="")
         return 0
 
     parser.set_defaults(run=run)

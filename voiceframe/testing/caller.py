@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import re
 from collections.abc import AsyncIterator
 from typing import Literal
 
-from ..app import Bot
-from ..bots import load_bot
+from ..app import App, Bot
 from ..call import Call, CallSettings
 from ..engine import EngineSettings
 from ..errors import LinkError, TestKitError
-from ..pipeline import Pipeline
 from ..transports.text import TextTransport
 from .record import CallTranscript
 
@@ -29,26 +26,31 @@ _PAUSE_MS = 2_000
 class Caller:
     """The other side of a call. Made by `dial()`."""
 
-    def __init__(self, call: Call, transport: TextTransport) -> None:
-        self.call = call
+    call: Call
+
+    def __init__(self, words_per_minute: int) -> None:
         #: What the call has come to so far.
         self.record = CallTranscript()
-        self._transport = transport
+        self._transport = TextTransport(
+            words_per_minute=words_per_minute, on_word=self._on_word, on_reply=lambda reply, complete: self._news.set()
+        )
         self._heard = ""  # since the caller last spoke
         self._reply = 0
         self._news = asyncio.Event()
-        call.log.subscribe(self.record.events.append)
+
+    async def dial(self, app: App, seed: int) -> None:
+        """Call the bot of `app`. Raises what `App.take()` raises."""
+        self.call = await app.take(self._transport, id=f"call_{seed:08}", seed=seed)
+        self.call.answered()
+        await asyncio.sleep(0.02)  # a greeting has begun by now
 
     # -- what the transport tells
 
-    def on_word(self, word: str, reply: int) -> None:
+    def _on_word(self, word: str, reply: int) -> None:
         if reply != self._reply:
             self._reply = reply
             word = f"\n{word}" if self._heard else word
         self._heard += word
-        self._news.set()
-
-    def on_reply(self, reply: int, complete: bool) -> None:
         self._news.set()
 
     # -- what the caller does
@@ -160,31 +162,15 @@ async def dial(
     """
     if via != "text":
         raise LinkError("link.via", f"dial() cannot call a bot via {via!r}.", 'Use `dial(bot, via="text")`.')
-    if isinstance(bot, str):
-        bot = load_bot(bot)
-    callers: list[Caller] = []
-    transport = TextTransport(
-        words_per_minute=words_per_minute,
-        on_word=lambda word, reply: callers[0].on_word(word, reply),
-        on_reply=lambda reply, complete: callers[0].on_reply(reply, complete),
-    )
-    call = Call(
-        transport,
-        seed=seed,
-        id=f"call_{seed:08}",
-        settings=settings,
+    caller = Caller(words_per_minute)
+    app = App(
+        bot,
+        store=None,
+        sinks=[caller.record],
+        call_settings=settings,
         engine_settings=engine_settings or EngineSettings(development=True),
     )
-    caller = Caller(call, transport)
-    callers.append(caller)
-    pipeline = bot(call)
-    if inspect.isawaitable(pipeline):
-        pipeline = await pipeline
-    if not isinstance(pipeline, Pipeline):
-        raise LinkError.of("link.not-a-pipeline", what=repr(pipeline), call=call.id)
-    await call.start(pipeline)
-    call.answered()
-    await asyncio.sleep(0.02)  # a greeting has begun by now
+    await caller.dial(app, seed)
     try:
         yield caller
     finally:

@@ -11,10 +11,18 @@ __all__ = ["CallTranscript"]
 
 
 class CallTranscript:
-    """The record of a call that a test has made: its events, and what follows from them."""
+    """The record of a call that a test has made: its events, and what follows from them. A `Feed` for its log."""
 
     def __init__(self) -> None:
         self.events: list[LoggedEvent] = []
+
+    def put(self, event: LoggedEvent) -> None:
+        """Take an event."""
+        self.events.append(event)
+
+    async def drained(self, timeout_ms: int = 0) -> bool:
+        """Nothing ever waits here."""
+        return True
 
     def of(self, *kinds: str) -> list[LoggedEvent]:
         """The events of these kinds, in order."""
