@@ -1,7 +1,7 @@
 """Write `docs/surface.txt`: every public name with its signature. The surface is frozen; a test holds this file to it.
 
-    uv run scripts/public_surface.py            # show what differs
-    uv run scripts/public_surface.py --write    # accept it; then say why in CHANGELOG.md
+uv run scripts/public_surface.py            # show what differs
+uv run scripts/public_surface.py --write    # accept it; then say why in CHANGELOG.md
 """
 
 from __future__ import annotations

@@ -147,11 +147,13 @@ async def test_endpoints_are_opened_with_the_app_and_closed_before_the_calls_are
 async def test_the_events_of_all_calls_are_in_the_store_when_the_app_is_closed(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'calls.db'}"
     async with App(bot, store=url) as app:
+        call = None
         for _ in range(3):
             call = await app.take(TextTransport(words_per_minute=0))
             call.say("Hello.")
             call.hang_up()
             await call.wait_ended()
+    assert call is not None
     store = open_store(url)
     try:
         records = store.calls()
@@ -163,8 +165,10 @@ async def test_the_events_of_all_calls_are_in_the_store_when_the_app_is_closed(t
 
 async def test_a_bot_is_found_by_name(tmp_path: Path) -> None:
     file = tmp_path / "my_bot.py"
-    file.write_text("from voiceframe import Pipeline\ndef other(call):\n"
-                    "    return Pipeline([call.transport.input(), call.transport.output()])\n")
+    file.write_text(
+        "from voiceframe import Pipeline\ndef other(call):\n"
+        "    return Pipeline([call.transport.input(), call.transport.output()])\n"
+    )
     app = App(f"{file}:other", store=None)
     call = await app.take(TextTransport())
     call.hang_up()

@@ -58,7 +58,8 @@ def test_a_cut_reply_is_shown_as_far_as_it_was_heard(tmp_path: Path) -> None:
 
 
 def test_lines_of_a_script() -> None:
-    text = "# a remark\n\nhello there\n/interrupt 400 wait, please\n/keys 12#\n/wait 1500\n/hears which (day|time)\n/hangup\n"
+    text = "# a remark\n\nhello there\n/interrupt 400 wait, please\n/keys 12#\n/wait 1500\n"
+    text += "/hears which (day|time)\n/hangup\n"
     assert parse_script(text) == [
         Action("say", "hello there"),
         Action("interrupt", "wait, please", 400),
@@ -81,13 +82,13 @@ def test_lines_of_a_script() -> None:
     ],
 )
 def test_a_line_that_makes_no_sense_is_explained(line: str, words: str) -> None:
-    with pytest.raises(ValueError, match=".") as caught:
+    with pytest.raises(ValueError, match=r".") as caught:
         parse_line(line)
     assert words in str(caught.value)
 
 
 def test_the_line_of_a_script_that_is_wrong_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="calls.txt, line 3"):
+    with pytest.raises(ConfigurationError, match=r"calls\.txt, line 3"):
         parse_script("one\ntwo\n/three\n", "calls.txt")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import asyncio
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -162,7 +163,8 @@ async def test_a_scripted_model_gives_one_answer_after_the_other() -> None:
         ToolCall("tool-1", "book", {"day": "Thursday"}),
         Stop("tools"),
     ]
-    assert [part async for part in llm.stream(request("b", "c"))][0] == TextDelta("c")
+    parts = [part async for part in llm.stream(request("b", "c"))]
+    assert parts[0] == TextDelta("c")
     with pytest.raises(TestKitError, match="reply 4"):
         [part async for part in llm.stream(request("d"))]
     assert len(llm.requests) == 4
@@ -202,7 +204,7 @@ async def test_a_tone_is_as_long_as_the_words_and_as_loud_and_high_as_asked() ->
     assert len(samples) == 16_000 * 18 * 50 // 1000
     rms = math.sqrt(sum(s * s for s in samples) / len(samples))
     assert 20 * math.log10(rms / 32767) == pytest.approx(-20, abs=0.1)
-    crossings = sum((a < 0) != (b < 0) for a, b in zip(samples, samples[1:], strict=False))
+    crossings = sum((a < 0) != (b < 0) for a, b in pairwise(samples))
     assert crossings / 2 / (len(samples) / 16_000) == pytest.approx(500, rel=0.01)
     assert [word.text for piece in pieces for word in piece.words] == ["hello", "world,", "again"]
     assert [type(f).__name__ for f in (result.down[0], result.down[-1])] == ["ReplyStartedFrame", "ReplyEndedFrame"]
@@ -223,10 +225,16 @@ async def test_a_task_that_is_left_behind_is_named() -> None:
     async def forgotten() -> None:
         await asyncio.sleep(10**6)
 
-    with pytest.raises(TestKitError, match="forgotten"), no_leaks():
-        task = asyncio.ensure_future(forgotten())
-        await asyncio.sleep(0)
-    task.cancel()
+    async def leave_behind() -> asyncio.Task[None]:
+        with no_leaks():
+            task = asyncio.ensure_future(forgotten())
+            await asyncio.sleep(0)
+        return task
+
+    with pytest.raises(TestKitError, match="forgotten"):
+        await leave_behind()
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
 
 
 def test_the_plugin_runs_async_tests_on_virtual_time_and_pins_leaks_on_the_test(pytester: pytest.Pytester) -> None:

@@ -93,9 +93,7 @@ def test_each_wrong_line_is_an_error(tmp_path: Path) -> None:
         for number, line in enumerate(WRONG.splitlines(), 1)
         for code in re.findall(r"# E: ([\w-]+)", line)
     }
-    reported = {
-        (int(number), code) for number, code in re.findall(r"sample\.py:(\d+): error: .*\[([\w-]+)\]", found)
-    }
+    reported = {(int(number), code) for number, code in re.findall(r"sample\.py:(\d+): error: .*\[([\w-]+)\]", found)}
     # A decorated method may be reported at its decorator, one line above.
     missing = {(n, code) for n, code in expected if not {(n, code), (n - 1, code)} & reported}
     assert not missing, found

@@ -1,8 +1,8 @@
 """The app: takes calls for a bot, as many as its limits allow, and lets them end in order.
 
-    admitted ──▶ starting ──▶ running ──▶ ended
-        │            │ the bot raises Reject
-        └── Reject ──┘
+admitted ──▶ starting ──▶ running ──▶ ended
+    │            │ the bot raises Reject
+    └── Reject ──┘
 """
 
 from __future__ import annotations

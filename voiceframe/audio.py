@@ -11,7 +11,7 @@ from typing import Final
 
 from .errors import AudioError
 
-__all__ = ["ENCODINGS", "PCM_8K", "PCM_16K", "PCMU_8K", "Audio", "AudioFormat", "convertible"]
+__all__ = ["ENCODINGS", "PCMU_8K", "PCM_8K", "PCM_16K", "Audio", "AudioFormat", "convertible"]
 
 #: Bytes per sample of every encoding. `pcm_s16le` is signed 16-bit little-endian (L16 on the wire is `pcm_s16be`),
 #: `mulaw` and `alaw` are ITU-T G.711, which RFC 3551 calls PCMU and PCMA.

@@ -44,7 +44,8 @@ def _load_file(path: str) -> ModuleType:
     if not file.is_file():
         raise ConfigurationError.of("bot.not-found", path=path, error="there is no such file")
     spec = importlib.util.spec_from_file_location(f"voiceframe_bot_{file.stem}", file)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up there
     folder = str(file.resolve().parent)

@@ -77,7 +77,7 @@ class LinkError(VoiceframeError):
         ),
         "link.no-source": Explanation(
             "{first} stands first in the pipeline, but it is not a source, so no frame would ever enter.",
-            "Put `call.transport.input()` (or a processor with `role = \"source\"`) first.",
+            'Put `call.transport.input()` (or a processor with `role = "source"`) first.',
         ),
         "link.source-inside": Explanation(
             "{processor} is a source, but it stands behind {before}.",
@@ -85,7 +85,7 @@ class LinkError(VoiceframeError):
         ),
         "link.no-sink": Explanation(
             "{last} stands last in the pipeline, but it is not a sink, so nothing that the bot says would be heard.",
-            "Put `call.transport.output()` (or a processor with `role = \"sink\"`) last.",
+            'Put `call.transport.output()` (or a processor with `role = "sink"`) last.',
         ),
         "link.sink-inside": Explanation(
             "{processor} is a sink, but {behind} stands behind it and would never see what the bot says.",
@@ -116,7 +116,7 @@ class LinkError(VoiceframeError):
             "Derive it from `Observer`, or put it in the list of processors of `Pipeline([...])`.",
         ),
         "link.format": Explanation(
-            "{producer} produces {produces}, {consumer} accepts only {accepts}, and nothing installed converts between them.",
+            "{producer} produces {produces}, {consumer} accepts only {accepts}, and nothing here converts it.",
             "Choose another format (`{consumer}.accepts`), or put a processor between them that converts.",
         ),
         "link.two-deciders": Explanation(
@@ -168,7 +168,7 @@ class HandlerError(VoiceframeError):
         ),
         "handler.interrupt-mode": Explanation(
             "{handler} says on_interrupt={mode!r}.",
-            "Use `on_interrupt=\"cancel\"` or `on_interrupt=\"finish\"`.",
+            'Use `on_interrupt="cancel"` or `on_interrupt="finish"`.',
         ),
     }
 
@@ -224,7 +224,7 @@ class ProcessorError(VoiceframeError):
         ),
         "processor.abandoned": Explanation(
             "{processor}.{handler} did not stop within {ms} ms of being cancelled and was left behind.",
-            "Let `asyncio.CancelledError` pass in it; use `on_interrupt=\"finish\"` for work that must end by itself.",
+            'Let `asyncio.CancelledError` pass in it; use `on_interrupt="finish"` for work that must end by itself.',
         ),
     }
 
@@ -263,9 +263,7 @@ class Reject(VoiceframeError):
 
     def __init__(self, reason: str = "busy", message: str | None = None, fix: str | None = None) -> None:
         explanation = self.codes["call.rejected"]
-        super().__init__(
-            "call.rejected", message or explanation.message.format(reason=reason), fix or explanation.fix
-        )
+        super().__init__("call.rejected", message or explanation.message.format(reason=reason), fix or explanation.fix)
         self.reason = reason
 
     @classmethod
@@ -356,7 +354,7 @@ class EventError(VoiceframeError):
     codes = {
         "event.unregistered": Explanation(
             "{what} is not an event of the vocabulary.",
-            "Register your own with `@event(\"custom.<name>\", version=1)` on an `Event` subclass.",
+            'Register your own with `@event("custom.<name>", version=1)` on an `Event` subclass.',
         ),
         "event.name": Explanation(
             "{name!r} cannot be registered: the vocabulary is closed except for custom.*.",
@@ -414,11 +412,11 @@ class CheckError(VoiceframeError):
     codes = {
         "check.verdict": Explanation(
             "{verdict!r} is not a verdict.",
-            "Use `\"pass\"`, `\"warn\"` or `\"fail\"` in `Check(...)`.",
+            'Use `"pass"`, `"warn"` or `"fail"` in `Check(...)`.',
         ),
         "check.evidence": Explanation(
             "{id!r} passes, but nothing shows it.",
-            "Give `Check({id!r}, \"pass\", evidence)` its evidence, or let `weigh(...)` choose the verdict.",
+            'Give `Check({id!r}, "pass", evidence)` its evidence, or let `weigh(...)` choose the verdict.',
         ),
         "check.id": Explanation(
             "{id!r} stands in the report twice.",

@@ -30,7 +30,7 @@ _WARM_UP = 50
 
 
 class Restless(Agent):
-    """Answers, answers late, answers nothing, fails, never answers, or ends the call: at random, from the call's seed."""
+    """Answers, answers late, says nothing, fails, never answers, or ends the call: at random, from the call's seed."""
 
     async def reply(self, turn: UserTurnFrame) -> AsyncIterator[str]:
         dice = self.call.rng.random()

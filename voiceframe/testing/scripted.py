@@ -40,9 +40,7 @@ class ScriptedLLM(LLM):
     script. `requests` holds what it was asked. Raises `TestKitError` (`test.exhausted`) when the script is at its end.
     """
 
-    def __init__(
-        self, answers: Iterable[Answer], *, delay_ms: int = 0, word_ms: int = 0, repeat: bool = False
-    ) -> None:
+    def __init__(self, answers: Iterable[Answer], *, delay_ms: int = 0, word_ms: int = 0, repeat: bool = False) -> None:
         self.name = "scripted"
         self._answers = list(answers)
         self._delay_s = delay_ms / 1000

@@ -1,7 +1,7 @@
 """The agent: answers the turns of the caller.
 
-    turn committed ──▶ begin a reply ──▶ stream its text ──▶ end the reply
-         │                  interruption: cancelled; what was heard of it is what the context holds
+turn committed ──▶ begin a reply ──▶ stream its text ──▶ end the reply
+     │                  interruption: cancelled; what was heard of it is what the context holds
 """
 
 from __future__ import annotations
