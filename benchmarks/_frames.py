@@ -16,7 +16,7 @@ from ._measure import Effort, Spread, by_turns, cpu_us
 from ._peer import AVAILABLE
 from ._report import Row, at_least
 
-__all__ = ["HANDLERS", "SLOPE_NS", "measure"]
+__all__ = ["HANDLERS", "measure", "take"]
 
 HANDLERS = 10
 #: A processor that does not handle the frame may cost no more than this: a hundredth of what the frame costs in all.
@@ -27,12 +27,30 @@ Runs = dict[str, Callable[[], Awaitable[float]]]
 
 
 async def measure(effort: Effort) -> list[Row]:
+    return _rows(await take(effort))
+
+
+async def take(effort: Effort) -> dict[str, Spread]:
+    """What was found, in microseconds, by the name of the run."""
     async with AsyncExitStack() as stack:
-        runs: Runs = {}
+        runs: Runs = {"ten plain calls": lambda: _plain_calls(effort.frames)}
         await _add_ours(runs, stack, effort)
         if AVAILABLE:
             await _add_theirs(runs, stack, effort)
-        return _rows(await by_turns(runs, effort.turns))
+        return await by_turns(runs, effort.turns)
+
+
+async def _plain_calls(count: int) -> float:
+    """The yardstick: the same ten handlers called in a loop, with nothing of an engine around them."""
+    handlers = [ours.audio_handler(ours.returning()) for _ in range(HANDLERS)]
+    frames = ours.frames(count, _FLOOD)
+
+    async def run() -> None:
+        for frame in frames:
+            for handle in handlers:
+                handle(frame)
+
+    return await cpu_us(run, count)
 
 
 async def _add_ours(runs: Runs, stack: AsyncExitStack, effort: Effort) -> None:
@@ -111,6 +129,7 @@ def _rows(found: dict[str, Spread]) -> list[Row]:
         Row("frame, 10 return it, stamped by its transport", "µs", found["stamped"], peer),
         Row("frame, 10 push one of their own making", "µs", found["renews"], peer),
         Row("frame, 10 return it, one in flight", "µs", found["paced"], found.get("Pipecat paced")),
+        Row("ten plain calls without an engine", "µs", found["ten plain calls"]),
         Row("frame nobody handles, no processors", "µs", none),
         Row("frame nobody handles, 10 processors", "µs", ten),
         Row("frame nobody handles, 20 processors", "µs", twenty),

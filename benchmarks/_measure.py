@@ -35,9 +35,7 @@ FULL = Effort(
 QUICK = Effort(
     turns=5, frames=10_000, peer_frames=500, interruptions=15, fresh=3, calls=50, idle_calls=1_000, seconds=1.5
 )
-SMOKE = Effort(
-    turns=4, frames=5_000, peer_frames=250, interruptions=8, fresh=3, calls=30, idle_calls=200, seconds=1.0
-)
+SMOKE = Effort(turns=4, frames=5_000, peer_frames=250, interruptions=8, fresh=3, calls=30, idle_calls=200, seconds=1.0)
 
 
 @dataclass(frozen=True, slots=True)

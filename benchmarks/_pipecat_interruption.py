@@ -1,4 +1,7 @@
-"""The same interruption in Pipecat: ten processors, one of them busy with text and more text behind it."""
+"""The same interruption in Pipecat: ten processors, one of them busy with text and more text behind it.
+
+Here what waits to enter is text as well. Audio would be the harder case: to Pipecat it is as urgent as an interruption.
+"""
 
 from __future__ import annotations
 
@@ -48,13 +51,16 @@ class Busy(Listener):
         self.working = asyncio.Event()
         self.unwound = asyncio.Event()
         self.unwound_s = 0.0
+        self.occupied = False
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         if isinstance(frame, TextFrame):
             self.working.set()
+            self.occupied = True
             try:
                 await asyncio.Event().wait()
             finally:
+                self.occupied = False
                 self.unwound_s = time.perf_counter()
                 self.unwound.set()
         else:
@@ -92,7 +98,7 @@ class PeerInterruptions:
         await busy.working.wait()
         for _ in range(mailbox):
             await self._source.push_frame(TextFrame("more"))
-        await asyncio.sleep(0.3)  # they have all come as far as they can
+        await asyncio.sleep(0.2)  # they have all come as far as they can
         for _ in range(entrance):
             await self._source.push_frame(TextFrame("more"))
         began = time.perf_counter()
@@ -103,8 +109,15 @@ class PeerInterruptions:
             await busy.unwound.wait()
         reached = max(listener.reached_s for listener in self._listeners)
         unwound = busy.unwound_s
-        await asyncio.sleep(0.3)
+        await self._settle()
         return (reached - began) * 1000, (unwound - began) * 1000
+
+    async def _settle(self) -> None:
+        """Interrupt until no text is left: an interruption overtakes what is on its way, which then arrives."""
+        await asyncio.sleep(0.2)
+        while self._busy.occupied:
+            await self._source.broadcast_interruption()
+            await asyncio.sleep(0.2)
 
     async def close(self) -> None:
         await self._run.close()

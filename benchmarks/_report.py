@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -110,7 +109,8 @@ def as_text(rows: Sequence[Row], about: dict[str, str]) -> str:
     table = [_HEADS, *(_cells(row) for row in rows)]
     widths = [max(len(cells[column]) for cells in table) for column in range(len(_HEADS))]
     lines = [f"{name:12}{value}" for name, value in about.items()]
-    lines += ["", *("  ".join(cell.ljust(w) for cell, w in zip(cells, widths, strict=True)).rstrip() for cells in table)]
+    padded = [[cell.ljust(width) for cell, width in zip(cells, widths, strict=True)] for cells in table]
+    lines += ["", *("  ".join(cells).rstrip() for cells in padded)]
     lines += ["", "Medians, in brackets the lowest and the highest turn."]
     return "\n".join(lines)
 
@@ -129,7 +129,3 @@ def _range(spread: Spread) -> str:
 
 def _short(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
-def fail(message: str) -> None:
-    print(message, file=sys.stderr)

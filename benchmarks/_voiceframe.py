@@ -8,13 +8,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 
 from voiceframe import Call, CallSettings, EngineSettings, Observer, Pipeline, Processor, handles, observes
 from voiceframe.audio import PCM_16K, Audio
-from voiceframe.frames import InputAudioFrame, TranscriptionFrame
+from voiceframe.frames import InputAudioFrame, TextFrame, TranscriptionFrame
 from voiceframe.transports.base import Transport
 
-__all__ = ["AUDIO", "Flow", "LastFrame", "Looks", "Wire", "begin", "frames", "ignoring", "pushing", "renewing", "returning"]
+__all__ = [
+    "AUDIO",
+    "End",
+    "Flow",
+    "Looks",
+    "PushingEnd",
+    "UnconcernedEnd",
+    "audio_handler",
+    "begin",
+    "frames",
+    "ignoring",
+    "pushing",
+    "renewing",
+    "returning",
+    "ten",
+]
 
 #: 20 ms.
 AUDIO = Audio(bytes(640), PCM_16K)
@@ -124,6 +140,45 @@ def ignoring() -> Processor:
             return frame
 
     return Ignores()
+
+
+class Speaks(Processor):
+    """Has a mailbox, as whatever talks to a provider has."""
+
+    @handles(TextFrame)
+    async def on_text(self, frame: TextFrame) -> TextFrame:
+        return frame
+
+
+class Transcribes(Processor):
+    """The same, and takes audio beside it."""
+
+    @handles(InputAudioFrame, concurrent=True)
+    def on_audio(self, frame: InputAudioFrame) -> InputAudioFrame:
+        return frame
+
+    @handles(TranscriptionFrame)
+    async def on_transcription(self, frame: TranscriptionFrame) -> TranscriptionFrame:
+        return frame
+
+
+def audio_handler(processor: Processor) -> Callable[[InputAudioFrame], object]:
+    """The method of a processor that takes audio."""
+    handler = processor.table.find(InputAudioFrame, upstream=False, observes=False)
+    if handler is None:
+        raise ValueError(f"{processor} takes no audio")
+    method: Callable[[InputAudioFrame], object] = getattr(processor, handler.name)
+    return method
+
+
+@cache
+def _kinds() -> tuple[type[Processor], ...]:
+    return (*(type(returning()) for _ in range(8)), Transcribes, Speaks)
+
+
+def ten() -> list[Processor]:
+    """Ten processors as a call has them: `def` handlers of audio, two mailboxes."""
+    return [kind() for kind in _kinds()]
 
 
 class Looks(Observer):

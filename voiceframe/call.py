@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .clock import MediaClock, new_seed
 from .dispatcher import current_call
+from .ending import EndWish
 from .engine import Engine, EngineSettings
 from .errors import CallEnded, Unsupported
-from .events import CallAnswered, CallEndLapsed, CallStarted, ConnectionAttached, ConnectionLost, EventLog
+from .events import CallAnswered, CallStarted, ConnectionAttached, ConnectionLost, EventLog
 from .events import CallEnded as CallEndedEvent
 from .events import Environment, Feed, LegClosed, LegOpened
 from .frames import Frame
 from .pipeline import Pipeline
 from .processor import Processor
+from .replacement import replace
 from .replies import Heard, Replies, Reply
 from .settings import Settings, setting
 from .turns import TurnLedger
@@ -164,7 +166,7 @@ class Call:
         transport.bind(self)
         self._engine: Engine | None = None
         self._ended = loop.create_future()
-        self._end_task: asyncio.Task[bool] | None = None
+        self._wish: EndWish | None = None
 
     # -- life
 
@@ -218,42 +220,15 @@ class Call:
         The result is there when the end has begun; `wait_ended()` waits until it is over.
         """
         engine = self.engine
-        if after == "now":
-            if not engine.finished and not engine.ending:
-                engine.hang_up(reason)
-            done: asyncio.Future[bool] = engine.loop.create_future()
-            done.set_result(True)
-            return done
-        if self._end_task is None or self._end_task.done():
-            self._end_task = engine.loop.create_task(self._end_after_heard(reason), context=engine.dispatcher.task_context())
-        return asyncio.shield(self._end_task)
-
-    async def _end_after_heard(self, reason: str) -> bool:
-        engine = self.engine
-        settings = engine.settings
-        waited_for = list(self.replies.open.values())
-        began_s = engine.loop.time()
-        while not engine.ending and any(reply.heard is None for reply in waited_for):
-            remaining = max((node.proc.remaining_ms() for node in engine.nodes if node.ready), default=0)
-            passed = (engine.loop.time() - began_s) * 1000
-            limit = min(remaining + settings.end_margin_ms, settings.end_cap_ms - passed)
-            if limit <= 0:
-                break
-            closing = [asyncio.ensure_future(_heard(reply)) for reply in waited_for if reply.heard is None]
-            done, pending = await asyncio.wait(closing, timeout=limit / 1000)
-            for task in pending:
-                task.cancel()
-            if not done and not any(node.ready and node.proc.remaining_ms() for node in engine.nodes):
-                break  # nothing plays, and nobody says that it was heard
-            # What came behind the goodbye before it was over belongs to it.
-            waited_for += [reply for reply in self.replies.open.values() if reply not in waited_for]
-            if any(reply.swept for reply in waited_for):
-                break
-        if any(reply.swept for reply in waited_for) and not engine.ending:
-            self.log.write(CallEndLapsed(reason=reason))
-            return False
-        engine.request_end(reason)
-        return True
+        if after == "now" and not engine.ending:
+            engine.hang_up(reason)
+        if engine.ending:
+            begun: asyncio.Future[bool] = engine.loop.create_future()
+            begun.set_result(True)
+            return begun
+        if self._wish is None or self._wish.settled.done():
+            self._wish = EndWish(engine, reason)
+        return asyncio.shield(self._wish.settled)
 
     def hang_up(self, reason: str = "hangup") -> None:
         """The other side has left. Called by the transport."""
@@ -272,8 +247,8 @@ class Call:
         """The engine has finished."""
         self.turns.close()
         self.replies.close()
-        if self._end_task is not None and not self._end_task.done():
-            self._end_task.cancel()
+        if self._wish is not None:
+            self._wish.settle(True)
         for leg in self.legs:
             leg.close(self.reason)
         self.log.write(CallEndedEvent(reason=self.reason, duration_ms=self.clock.at_ms()))
@@ -319,9 +294,10 @@ class Call:
         `EndFrame` that no more will come, finishes what it has, and is cleaned up; only then does `new` begin, so that
         order is kept. Nothing of the caller is lost or handled twice.
 
-        Raises `LinkError` if `new` cannot stand there, or whatever its `setup()` raises; then `old` stays.
+        Raises `LinkError` if `new` cannot stand there, `CallEnded` if the call is ending, or whatever `new.setup()`
+        raises; then `old` stays. What `old` has not finished after `end_cap_ms` is cancelled.
         """
-        await self._running("replace()").replace(old, new)
+        await replace(self._running("replace()"), old, new)
 
     @contextlib.contextmanager
     def private(self) -> Iterator[None]:
@@ -343,10 +319,6 @@ class Call:
 
     def __repr__(self) -> str:
         return f"<Call {self.id}>"
-
-
-async def _heard(reply: Reply) -> Heard:
-    return await reply
 
 
 _defaults: dict[type[Settings], Settings] = {}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
 from . import __version__
 from .errors import VoiceframeError
+from .logs import configure_logging
 
 __all__ = ["main"]
 
@@ -24,6 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _add_docs(commands)
     arguments = parser.parse_args(argv)
     try:
+        configure_logging(None if "VOICEFRAME_LOG_LEVEL" in os.environ else "WARNING")
         return int(arguments.run(arguments))
     except VoiceframeError as error:
         print(f"voiceframe: {error.message}\n{error.fix} [{error.code}]", file=sys.stderr)

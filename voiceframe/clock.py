@@ -200,12 +200,13 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
             "virtual.deadlock", at_ms=round(self._now * 1000), waiting=", ".join(waiting[:8]) or "the loop"
         )
 
-    def call_later(
+    # The base types these with the callback's own arguments, which a subclass in Python 3.11's typing cannot repeat well.
+    def call_later(  # type: ignore[override]
         self, delay: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
         return self.call_at(self._now + delay, callback, *args, context=context)
 
-    def call_at(
+    def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
         self._check_closed()  # type: ignore[attr-defined]
@@ -215,7 +216,7 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         timer._scheduled = True  # type: ignore[attr-defined]
         return timer
 
-    def call_soon_threadsafe(
+    def call_soon_threadsafe(  # type: ignore[override]
         self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
         if threading.get_ident() != self._owner:

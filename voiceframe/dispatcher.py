@@ -11,13 +11,13 @@ import asyncio
 import contextvars
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .errors import ProcessorError
 from .events import Interruption, Pause, Resume
-from .frames import Frame, InterruptionFrame, PauseFrame, ResumeFrame, Stream
-from .routes import Route, Routes, Step
+from .frames import CancelFrame, Frame, InterruptionFrame, PauseFrame, ResumeFrame, Stream
+from .routes import Route, Routes, Step, fixed
 
 if TYPE_CHECKING:
     from .call import Call
@@ -33,6 +33,19 @@ current_call: contextvars.ContextVar[Call] = contextvars.ContextVar("voiceframe_
 #: any case: a task that pushes without a pause must not keep the loop for itself.
 _LOOK = 16
 _DIRECT = 256
+#: The urgent frames that processors may push.
+_HOLDS = frozenset({PauseFrame, ResumeFrame})
+
+
+def _sweeps_in(entries: Sequence[Entry] | deque[Entry]) -> int:
+    """How many sweeps stand first, before any other frame."""
+    return next((index for index, entry in enumerate(entries) if entry[1] is not None), len(entries))
+
+
+class _Marker(Frame):
+    """Stands in the ready queue for something that the engine wants to do then."""
+
+    __slots__ = ()
 
 
 class _LoopState:
@@ -49,7 +62,7 @@ _loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopState] = weakr
 
 #: A frame, the routes from the place where it is (None: a sweep), and the node that pushed it (None: nobody's).
 Entry = tuple[Frame, "Routes | None", "Node | None"]
-#: The same on the stack of a cascade, where the rest of a route may already be known.
+#: The same in a cascade, where the rest of a route may be known.
 Pending = tuple[Frame, "Routes | Route", "Node | None"]
 
 
@@ -66,14 +79,15 @@ class Dispatcher:
         "_ready",
         "_replies",
         "_scheduled",
+        "_stack",
         "_sweeping",
         "_tick_s",
         "_urgent",
-        "_waiters",
-        "_waiting",
+        "anyone_waits",
         "call",
         "closed",
         "late",
+        "producers",
         "pushed",
         "state",
         "zombies",
@@ -93,18 +107,22 @@ class Dispatcher:
         self._ready: deque[Entry] = deque()
         #: What the handler that is running has pushed, in order.
         self.pushed: list[Entry] = []
-        # The inner nodes that have pushed frames which wait in the ready queue.
-        self._waiting: set[Node] = set()
+        #: The inner nodes that have pushed frames which wait in the ready queue. While there are any, cascades take the
+        #: guarded way.
+        self.anyone_waits: set[Node] = set()
+        # What of the running cascade is still to come, the next at the end.
+        self._stack: list[tuple[Frame, Routes | Route]] = []
         self._filtered = 0
-        self._sweeping = False
+        self._sweeping = False  # of an interruption
         self._scheduled = False
         self._direct = 0
         self._direct_s = 0.0
         self._tick_s = engine.settings.tick_us / 1e6
         self._urgent: dict[type[Frame], list[Step]] = {}
-        self._waiters: list[asyncio.Future[None]] = []
+        #: Those who wait in `drain()`.
+        self.producers: list[asyncio.Future[bool]] = []
         #: Tasks that were left behind; what they push is dropped.
-        self.zombies: set[asyncio.Task[Any]] = set()
+        self.zombies: dict[asyncio.Task[Any], None] = {}
         self.closed = False
         #: Frames pushed after the end, which went nowhere.
         self.late = 0
@@ -131,21 +149,26 @@ class Dispatcher:
             return
         if self.zombies and asyncio.current_task(self._loop) in self.zombies:
             return
-        if frame.at_ms < 0:
-            frame.at_ms = self.call.clock.at_ms()
-        route = routes[frame.__class__]
-        if self.state.running is None:
-            if route.urgent:
-                self.in_context(self._cascade, frame, route)
+        try:
+            if frame.at_ms < 0:
+                frame.at_ms = self.call.clock.at_ms()
+            route = routes[frame.__class__]
+        except AttributeError:
+            name = node.name if node is not None else self._engine.nodes[0].name
+            raise ProcessorError.of(
+                "processor.not-a-frame", processor=name, handler="push", what=repr(frame)[:80]
+            ) from None
+        if route.special is not None:
+            route.special(frame)
+            return
+        if self.state.running is None and not self._ready:
+            direct = self._direct = self._direct + 1
+            if direct % _LOOK or (direct < _DIRECT and self._loop.time() - self._direct_s < self._tick_s):
+                if current_call.get(None) is self.call:
+                    self._cascade(frame, route)
+                else:
+                    self._context.run(self._cascade, frame, route)
                 return
-            if not self._ready:
-                direct = self._direct = self._direct + 1
-                if direct % _LOOK or (direct < _DIRECT and self._loop.time() - self._direct_s < self._tick_s):
-                    if current_call.get(None) is self.call:
-                        self._cascade(frame, route)
-                    else:
-                        self._context.run(self._cascade, frame, route)
-                    return
         self.enqueue(frame, routes, node)
 
     def resume(self, frame: Frame, routes: Routes) -> None:
@@ -153,17 +176,25 @@ class Dispatcher:
         if not self.closed:
             self.in_context(self._cascade, frame, routes[frame.__class__])
 
-    def enqueue(self, frame: Frame, routes: Routes | None, node: Node | None) -> None:
-        """Put a frame into the ready queue."""
-        if len(self._ready) >= self._engine.settings.ready_frames and not self._make_room(frame, node):
-            return
+    def enqueue(self, frame: Frame, routes: Routes, node: Node | None) -> None:
+        """Put a frame into the ready queue, if it is within its bound."""
+        if len(self._ready) < self._engine.settings.ready_frames or self._make_room(frame, node):
+            self.wait_behind(frame, routes, node)
+
+    def wait_behind(self, frame: Frame, routes: Routes, node: Node | None) -> None:
+        """Put a frame into the ready queue: at its end, and so behind what `node` has pushed before."""
         self._ready.append((frame, routes, node))
         if node is not None:
             node.waiting += 1
             if not node.is_source:
-                self._waiting.add(node)
+                self.anyone_waits.add(node)
         if not self._scheduled:
             self._schedule()
+
+    def afterwards(self, act: Callable[[], None]) -> None:
+        """Call `act` when everything that waits now has run."""
+        node = self._engine.nodes[0]
+        self.wait_behind(_Marker(), fixed(Route([Step(lambda _: act(), node, "engine", node.down)])), None)
 
     def _schedule(self) -> None:
         self._scheduled = True
@@ -178,14 +209,14 @@ class Dispatcher:
             self._filtered = replies.watermark
             kept = deque(e for e in self._ready if not (e[0].mortal and replies.dead(e[0].reply)))  # type: ignore[attr-defined]
             self._ready = kept
-            self._waiting.clear()
+            self.anyone_waits.clear()
             for other in self._engine.all_nodes():
                 other.waiting = 0
             for _, _, by in kept:
                 if by is not None:
                     by.waiting += 1
                     if not by.is_source:
-                        self._waiting.add(by)
+                        self.anyone_waits.add(by)
         if len(self._ready) < bound or frame.stream == Stream.CONTROL:
             return True
         for index, entry in enumerate(self._ready):
@@ -205,7 +236,7 @@ class Dispatcher:
         if node is not None:
             node.waiting -= 1
             if not node.waiting:
-                self._waiting.discard(node)
+                self.anyone_waits.discard(node)
 
     def _tick(self) -> None:
         self._scheduled = False
@@ -231,14 +262,17 @@ class Dispatcher:
                 if not self._scheduled:
                     self._schedule()
                 break
-        if self._waiters:
+        if self.producers:
             self.wake_producers()
 
-    def clear(self) -> None:
-        """Forget what waits."""
+    def close(self) -> None:
+        """Deliver nothing more."""
+        self.closed = True
         self._ready.clear()
-        self._waiting.clear()
+        self.anyone_waits.clear()
         self.pushed.clear()
+        self._stack.clear()
+        self.wake_producers(for_good=True)
 
     # -- the cascade
 
@@ -251,23 +285,20 @@ class Dispatcher:
             return
         state = self.state
         state.running = self
-        pushed, waiting = self.pushed, self._waiting
+        pushed = self.pushed
         step: Step | None = None
         try:
-            for step in route.steps:
+            for step in route.guarded if self.anyone_waits else route.steps:
                 out = step.fn(frame)
                 if out is frame:
-                    if not pushed and (not waiting or step.node not in waiting):
+                    if not pushed:
                         continue
                 elif out is None and not pushed:
                     break
                 self._branch_off(route, step, frame, out)
                 break
-        except Exception as error:
-            assert step is not None
-            step.node.failed(step.handler, frame, error)
-            self._branch_off(route, step, frame, None)
-        except asyncio.CancelledError as error:  # nobody cancelled anything: it came out of what the handler called
+        except (Exception, asyncio.CancelledError) as error:
+            # Nobody cancels a cascade: such an error came out of something that the handler has called.
             assert step is not None
             step.node.failed(step.handler, frame, error)
             self._branch_off(route, step, frame, None)
@@ -277,181 +308,199 @@ class Dispatcher:
                 pushed.clear()
 
     def _branch_off(self, route: Route, step: Step, frame: Frame, out: Any) -> None:
-        """A handler has pushed, or returned something else than its frame: run all of that, depth first."""
-        pushed, waiting = self.pushed, self._waiting
+        """A handler has pushed, or returned something else than its frame: run all of that, depth first.
+
+        Raises nothing: what a frame has done must not cost another one its way.
+        """
+        pushed, waiting = self.pushed, self.anyone_waits
         replies = self._replies
-        stack: list[Pending] = []
+        stack = self._stack
         left = self._engine.settings.cascade_frames
         while True:
-            # What the last handler made: the usual single push goes on at once, anything else by way of the stack.
-            if len(pushed) == 1 and out is None and not waiting and pushed[0][1] is not None:
-                made, onward, by = pushed.pop()
-                if made.at_ms < 0:
-                    made.at_ms = frame.at_ms
-                frame = made
-                if by is not None and by.waiting:
-                    self.enqueue(made, onward, by)
-                    onward = None
-            else:
-                self._spread(route, step, frame, out, stack)
-                onward = None
-            out = None
-            # Run frames until a handler makes something again.
-            while True:
-                if onward is None:
-                    if not stack:
-                        break
-                    frame, onward, _ = stack.pop()
-                left -= 1
-                if left < 0:
-                    stack.clear()
-                    self._endless(step)
-                    break
-                route = onward if onward.__class__ is Route else onward[frame.__class__]  # type: ignore[index,assignment]
-                onward = None
-                if route.mortal and frame.reply <= replies.watermark and replies.dead(frame.reply):  # type: ignore[attr-defined]
-                    continue
+            if out is None and len(pushed) == 1 and not waiting and (by := pushed[0][2]) is not None and not by.waiting:
+                # The usual single push goes on at once, anything else by way of the stack.
+                made, onward, _ = pushed.pop()
                 try:
-                    for step in route.steps:
-                        out = step.fn(frame)
-                        if out is frame and not pushed and (not waiting or step.node not in waiting):
-                            continue
-                        break
-                    else:
-                        out = None
-                except (Exception, asyncio.CancelledError) as error:
-                    step.node.failed(step.handler, frame, error)
-                    out = None
-                if out is not None or pushed:
-                    break
-            if not stack and not pushed and out is None:
+                    if made.at_ms < 0:
+                        made.at_ms = frame.at_ms
+                    route = onward[made.__class__]  # type: ignore[index]  # only sweeps have no routes, and nobody's they are
+                except AttributeError:
+                    step.node.not_a_frame(made, step.handler)
+                    continue
+                frame = made
+            elif out is not None or pushed:
+                self._spread(route, step, frame, out)
+                out = None
+                continue
+            elif stack:
+                frame, ahead = stack.pop()
+                route = ahead if isinstance(ahead, Route) else ahead[frame.__class__]
+            else:
                 return
+            left -= 1
+            if left < 0:
+                self._endless(step)
+                continue
+            if route.mortal and frame.reply <= replies.watermark and replies.dead(frame.reply):  # type: ignore[attr-defined]
+                continue
+            try:
+                for step in route.guarded if waiting else route.steps:
+                    out = step.fn(frame)
+                    if out is frame and not pushed:
+                        continue
+                    break
+                else:
+                    out = None
+            except (Exception, asyncio.CancelledError) as error:
+                step.node.failed(step.handler, frame, error)
+                out = None
 
     def _endless(self, step: Step) -> None:
         count = self._engine.settings.cascade_frames
         name = step.node.name
+        self._stack.clear()
         self.pushed.clear()
         self._engine.fatal(ProcessorError.of("processor.endless", processor=name, count=count), name)
 
-    def _spread(self, route: Route, step: Step, frame: Frame, out: Any, stack: list[Pending]) -> None:
+    def _spread(self, route: Route, step: Step, frame: Frame, out: Any) -> None:
         """Put on the stack what a handler has pushed and returned. Sweeps run at once, before any of it."""
         onward: list[Pending] = []
-        self._take_pushed(frame, onward)
-        if out is not None:
-            made_by_it = (out,) if out is frame else step.node.results(out, step.handler)
-            for made in made_by_it:
+        self._take_pushed(frame, step, onward)
+        if out is frame:
+            onward.append((frame, route.rest(step), None))
+        elif out is not None:
+            for made in step.node.results(out, step.handler):
                 if made is frame:
-                    steps = route.steps
-                    onward.append((frame, Route(steps[steps.index(step) + 1 :], route.mortal), step.node))
+                    onward.append((frame, route.rest(step), None))
                 else:
                     if made.at_ms < 0:
                         made.at_ms = frame.at_ms
-                    onward.append((made, step.new, step.node))
-            self._take_pushed(frame, onward)  # a result that was no frame has been reported
-        for entry in reversed(onward):
-            made, routes, by = entry
-            if by is not None and by.waiting:
-                continue
-            stack.append(entry)
+                    onward.append((made, step.new, step.by))
+        while self.pushed:  # errors have been reported
+            self._take_pushed(frame, step, onward)
+        if self.closed:
+            return
+        on_stack: list[tuple[Frame, Routes | Route]] = []
         for made, routes, by in onward:
             # While a frame that a processor pushed waits in the ready queue, its others join the queue behind it.
-            if by is not None and by.waiting:
-                fixed = routes
-                self.enqueue(made, Routes(lambda _, fixed=fixed: fixed) if isinstance(fixed, Route) else fixed, by)  # type: ignore[misc]
-
-    def _take_pushed(self, cause: Frame, onward: list[Pending]) -> None:
-        pushed = self.pushed
-        if not pushed:
-            return
-        entries = pushed[:]
-        pushed.clear()
-        for made, routes, by in entries:
-            if routes is None:
-                self.sweep(made)
+            if by is not None and by.waiting and not isinstance(routes, Route):
+                self.enqueue(made, routes, by)
             else:
-                if made.at_ms < 0:
-                    made.at_ms = cause.at_ms
-                onward.append((made, routes, by))
+                on_stack.append((made, routes))
+        self._stack += reversed(on_stack)
+
+    def _take_pushed(self, cause: Frame, step: Step, onward: list[Pending], sweeps: list[Frame] | None = None) -> None:
+        """Move what a handler has pushed to `onward`. Sweeps run at once; those of a handler in a sweep come after it."""
+        entries = self.pushed[:]
+        self.pushed.clear()
+        for made, routes, by in entries:
+            if routes is None or made.__class__ in _HOLDS:
+                if sweeps is None:
+                    self.sweep(made)
+                else:
+                    sweeps.append(made)
+            else:
+                try:
+                    if made.at_ms < 0:
+                        made.at_ms = cause.at_ms
+                    onward.append((made, routes, by))
+                except AttributeError:
+                    step.node.not_a_frame(made, step.handler)
 
     # -- sweeps
-
-    def push_sweep(self, frame: Frame) -> None:
-        """Ask for a sweep from inside of a cascade: it runs when the handler returns."""
-        self.pushed.append((frame, None, None))
 
     def interrupt(self, reason: str) -> None:
         """Kill all replies so far and tell every processor, before any other frame."""
         if self.closed or self._sweeping:  # an interruption during its own sweep is the same one
             return
-        frame = InterruptionFrame(self._replies.last, reason, at_ms=self.call.clock.at_ms())
-        if self.state.running is self:
-            if not any(isinstance(made, InterruptionFrame) for made, _, _ in self.pushed):
-                self.pushed.insert(0, (frame, None, None))
-        else:
-            self.urgent(frame)
+        if self.zombies and asyncio.current_task(self._loop) in self.zombies:
+            return
+        last = self._replies.last
+        waiting = self.pushed if self.state.running is self else self._ready
+        for index in range(_sweeps_in(waiting)):
+            made = waiting[index][0]
+            if isinstance(made, InterruptionFrame):  # its sweep has not begun: it is the same one
+                made.reply = last
+                return
+        self.urgent(InterruptionFrame(last, reason, at_ms=self.call.clock.at_ms()))
 
     def urgent(self, frame: Frame) -> None:
-        """Sweep now, or as the next thing if another call's cascade is running."""
-        if self.state.running is self:
-            self.push_sweep(frame)
-        elif self.state.running is not None:
-            self._ready.appendleft((frame, None, None))
+        """Sweep before any other frame: now, or when the running handler or sweep is through. While another call's
+        cascade is running it is the next thing."""
+        if self.closed:
+            return
+        running = self.state.running
+        if running is None:
+            self.in_context(self.sweep, frame)
+        elif running is self:
+            self.pushed.insert(_sweeps_in(self.pushed), (frame, None, None))
+        else:
+            self._ready.insert(_sweeps_in(self._ready), (frame, None, None))
             if not self._scheduled:
                 self._schedule()
-        else:
-            self.in_context(self.sweep, frame)
 
     def sweep(self, frame: Frame) -> None:
         """Deliver an urgent frame: handlers declared upstream from sink to source, then the others from source to
         sink. What they push waits for the next turn of the queue: it never goes on top of a cascade."""
         if self.closed:
             return
-        before = self.state.running
-        self.state.running = self
+        if frame.at_ms < 0:
+            frame.at_ms = self.call.clock.at_ms()
+        running = self.state.running
         outer = self.pushed  # what the interrupted handler had pushed stays apart
+        self.state.running = self
         self.pushed = []
-        interrupts = isinstance(frame, InterruptionFrame)
-        self._sweeping = interrupts
+        sweeps: list[Frame] = []
+        marked = False
         try:
             if isinstance(frame, InterruptionFrame):
-                self._raise_watermark(frame)
+                self._sweeping = True
+                marked = self._raise_watermark(frame)
             elif isinstance(frame, PauseFrame):
                 self.call.log.write(Pause(reply=frame.reply))
             elif isinstance(frame, ResumeFrame):
                 self.call.log.write(Resume(reply=frame.reply))
             for step in self._urgent_steps(type(frame)):
                 if step.node.ready:
-                    self._run_urgent(step, frame)
+                    self._run_urgent(step, frame, sweeps)
         finally:
             self._sweeping = False
             self.pushed = outer
-            self.state.running = before
-        if interrupts:
-            self._replies.after_sweep()
-            self.wake_producers()
+            self.state.running = running
+        if marked:
+            # Behind what was pushed before: the output may have said already that a reply has begun to sound.
+            self.afterwards(self._replies.after_sweep)
+        if isinstance(frame, InterruptionFrame):
+            self.wake_producers(for_good=True)
+        elif isinstance(frame, CancelFrame):
+            self._engine.cancelled()
+        for other in sweeps:
+            self.sweep(other)
 
-    def _raise_watermark(self, frame: InterruptionFrame) -> None:
-        frame.reply = self._replies.last
-        self._replies.raise_watermark()
+    def _raise_watermark(self, frame: InterruptionFrame) -> bool:
+        """Whether an open reply has died."""
+        died = self._replies.raise_watermark(frame.reply)
         raiser = asyncio.current_task(self._loop)
         for node in self._engine.all_nodes():
             if node.lane is not None:
                 node.lane.interrupted(raiser)
         self.call.log.write(Interruption(reply=frame.reply, reason=frame.reason))
+        return died
 
-    def _run_urgent(self, step: Step, frame: Frame) -> None:
+    def _run_urgent(self, step: Step, frame: Frame, sweeps: list[Frame]) -> None:
+        node = step.node
         try:
-            out = step.fn(frame)
-            for made in step.node.results(out, step.handler):
+            for made in node.results(step.fn(frame), step.handler):
                 if made is not frame:
-                    self.pushed.append((made, step.new, step.node))
-        except Exception as error:
-            step.node.failed(step.handler, frame, error)
-        entries, self.pushed = self.pushed, []
-        for made, routes, by in entries:
-            if made.at_ms < 0:
-                made.at_ms = frame.at_ms
-            self.enqueue(made, routes, by)
+                    self.pushed.append((made, step.new, node))
+        except (Exception, asyncio.CancelledError) as error:
+            node.failed(step.handler, frame, error)
+        onward: list[Pending] = []
+        while self.pushed:
+            self._take_pushed(frame, step, onward, sweeps)
+        for made, routes, by in onward:
+            if isinstance(routes, Routes):
+                self.enqueue(made, routes, by)
 
     def _urgent_steps(self, frame_type: type[Frame]) -> list[Step]:
         steps = self._urgent.get(frame_type)
@@ -463,7 +512,8 @@ class Dispatcher:
                     for observes in (True, False):
                         handler = node.table.find(frame_type, upstream=upstream, observes=observes)
                         if handler is not None:
-                            steps.append(Step(getattr(node.proc, handler.name), node, handler.name, node.down))
+                            new = node.up if upstream else node.down
+                            steps.append(Step(getattr(node.proc, handler.name), node, handler.name, new))
         return steps
 
     def relink(self) -> None:
@@ -492,15 +542,16 @@ class Dispatcher:
         """Wait until nothing downstream of `node` is congested, or the call ends."""
         if self.state.running is not None:
             raise ProcessorError.of("processor.drain-sync", processor=node.name)
-        while not self.closed and self.congested(node):
+        go_on = False
+        while not (go_on or self.closed) and self.congested(node):
             future = self._loop.create_future()
-            self._waiters.append(future)
-            await future
+            self.producers.append(future)
+            go_on = await future
 
-    def wake_producers(self) -> None:
-        """Something has emptied: let those who wait look again."""
-        if self._waiters:
-            waiters, self._waiters = self._waiters, []
-            for future in waiters:
+    def wake_producers(self, *, for_good: bool = False) -> None:
+        """Something has emptied: let those who wait look again, or stop waiting `for_good`."""
+        if self.producers:
+            producers, self.producers = self.producers, []
+            for future in producers:
                 if not future.done():
-                    future.set_result(None)
+                    future.set_result(for_good)

@@ -15,29 +15,99 @@ work that must finish `cancel_grace_ms`, then cancels it too; what does not stop
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import contextvars
 from typing import TYPE_CHECKING, Any
 
+from .events import CallEndLapsed
 from .frames import CancelFrame
 from .processor import Processor
 
 if TYPE_CHECKING:
     from .engine import Engine
     from .node import Node
+    from .replies import Reply
 
-__all__ = ["Ending"]
+__all__ = ["EndWish", "Ending"]
+
+
+class EndWish:
+    """A wish to end the call once what is being said was heard: see `Call.end`.
+
+        wished ──all replies heard──▶ granted: the end begins
+           │ ──the end has begun otherwise, or the output is silent for `end_margin_ms`──▶ granted
+           └───a reply is interrupted──▶ lapsed
+    """
+
+    __slots__ = ("_began_s", "_engine", "_reason", "_replies", "_timer", "settled")
+
+    def __init__(self, engine: Engine, reason: str) -> None:
+        self._engine = engine
+        self._reason = reason
+        #: True when the end has begun, False when the wish has lapsed.
+        self.settled: asyncio.Future[bool] = engine.loop.create_future()
+        self._replies: dict[int, Reply] = {}
+        self._began_s = engine.loop.time()
+        engine.call.replies.closed_listeners.append(self._closed)
+        # What the handler that wishes has pushed is said first, and belongs to what must be heard.
+        self._timer: asyncio.TimerHandle | asyncio.Handle = engine.loop.call_soon(
+            engine.dispatcher.afterwards, self._look
+        )
+
+    def _look(self) -> None:
+        if self.settled.done():
+            return
+        engine = self._engine
+        # What comes behind the goodbye before it is over belongs to it; what was interrupted before does not.
+        speaking = {number: reply for number, reply in engine.call.replies.open.items() if not reply.swept}
+        if engine.ending:
+            self.settle(True)
+        elif any(reply.swept for reply in self._replies.values()):
+            engine.call.log.write(CallEndLapsed(reason=self._reason))
+            self.settle(False)
+        elif speaking:
+            self._replies |= speaking
+            self._timer.cancel()
+            bound = _bound_ms(engine, self._began_s) / 1000
+            self._timer = engine.loop.call_later(bound, engine.dispatcher.in_context, self._overdue)
+        else:
+            self._grant()
+
+    def _closed(self, reply: Reply) -> None:
+        self._engine.dispatcher.in_context(self._look)
+
+    def _overdue(self) -> None:
+        """The time in which a word of the output should have come is over."""
+        engine = self._engine
+        passed = (engine.loop.time() - self._began_s) * 1000
+        if any(node.ready and node.proc.remaining_ms() for node in engine.nodes) and passed < engine.settings.end_cap_ms:
+            self._look()
+        else:
+            self._grant()
+
+    def _grant(self) -> None:
+        self._engine.request_end(self._reason)
+        self.settle(True)
+
+    def settle(self, granted: bool) -> None:
+        """The wish is over, one way or the other."""
+        if self.settled.done():
+            return
+        self._timer.cancel()
+        self._engine.call.replies.closed_listeners.remove(self._closed)
+        self.settled.set_result(granted)
 
 
 class Ending:
     """The end of one call."""
 
-    __slots__ = ("_began_s", "_closing", "_engine", "_timer", "cancelled")
+    __slots__ = ("_arrived", "_began_s", "_closing", "_engine", "_timer", "cancelled")
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._timer: asyncio.TimerHandle | None = None
         self._closing: asyncio.Task[None] | None = None
         self._began_s = 0.0
+        self._arrived = False
         self.cancelled = False
 
     # -- the bound
@@ -49,11 +119,8 @@ class Ending:
 
     def _wait(self) -> None:
         engine = self._engine
-        settings = engine.settings
-        remaining = max((node.proc.remaining_ms() for node in engine.nodes if node.ready), default=0)
-        passed = (engine.loop.time() - self._began_s) * 1000
-        delay = min(remaining + settings.end_margin_ms, settings.end_cap_ms - passed)
-        self._timer = engine.loop.call_later(max(0.0, delay) / 1000, engine.dispatcher.in_context, self._overdue)
+        bound = _bound_ms(engine, self._began_s) / 1000
+        self._timer = engine.loop.call_later(bound, engine.dispatcher.in_context, self._overdue)
 
     def _overdue(self) -> None:
         self._timer = None
@@ -67,41 +134,43 @@ class Ending:
 
     # -- the ways to close
 
-    def finish(self) -> None:
-        """The `EndFrame` has left the sink."""
-        self._close()
+    def arrived(self) -> None:
+        """The `EndFrame` has left the sink. What was sent upstream before, as what was heard of a goodbye, still arrives."""
+        self._arrived = True
+        self._engine.dispatcher.afterwards(self.look)
+
+    def look(self) -> None:
+        """Close, if the `EndFrame` has left the sink and no mailbox holds anything that travels upstream."""
+        if self._arrived and not any(node.lane is not None and any(node.lane.holds[1]) for node in self._engine.nodes):
+            self.close()
 
     def cancel(self, reason: str) -> None:
-        """Stop everything now."""
+        """Stop everything now; in a handler, when it returns."""
         engine = self._engine
         if self.cancelled or engine.finished:
             return
         self.cancelled = True
         engine.ending = True
         engine.reason = engine.reason or reason
-        engine.dispatcher.in_context(engine.dispatcher.sweep, CancelFrame(reason, at_ms=engine.call.clock.at_ms()))
-        self._close()
+        engine.dispatcher.urgent(CancelFrame(reason, at_ms=engine.call.clock.at_ms()))
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Deliver nothing more, stop what runs, clean up."""
         engine = self._engine
         if self._closing is not None:
             return
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        engine.dispatcher.closed = True
+        engine.dispatcher.close()
         engine.call.replies.kill_all()
-        engine.dispatcher.clear()
-        engine.dispatcher.wake_producers()
         # Held here: the loop itself keeps only weak references to tasks.
         self._closing = engine.loop.create_task(self._run(), context=engine.dispatcher.task_context())
 
     async def _run(self) -> None:
         engine = self._engine
-        nodes = engine.all_nodes()
         try:
-            await self._stop_work(nodes)
-            await self.clean_up(nodes)
+            await self.stop(engine.all_nodes())
         finally:
             self._leave_zombies()
             if engine.watchdog is not None:
@@ -110,45 +179,48 @@ class Ending:
 
     # -- stopping what runs
 
+    async def stop(self, nodes: list[Node]) -> None:
+        """End all work of these processors and clean them up, each within its bound."""
+        await self._stop_work(nodes)
+        await self._clean_up(nodes)
+
     async def _stop_work(self, nodes: list[Node]) -> None:
         engine = self._engine
-        at_once: set[asyncio.Task[Any]] = set()
-        finishing: set[asyncio.Task[Any]] = set()
+        at_once: list[asyncio.Task[Any]] = []
+        finishing: list[asyncio.Task[Any]] = []
         for node in nodes:
-            at_once |= node.lasting
-            finishing |= node.tasks
+            at_once += node.lasting
+            finishing += node.tasks
             lane = node.lane
             if lane is not None:
                 if lane.task is not None:
-                    mode = None
-                    if lane.running is not None:
-                        frame, handler = lane.running
-                        mode = handler.on_interrupt or ("cancel" if frame.mortal else "finish")
-                    (finishing if mode == "finish" else at_once).add(lane.task)
+                    (finishing if lane.finishes else at_once).append(lane.task)
                 lane.close()
-        finishing.discard(_current())
-        at_once.discard(_current())
         for task in at_once:
             task.cancel()
         if finishing and engine.settings.cancel_grace_ms:
             await asyncio.wait(finishing, timeout=engine.settings.cancel_grace_ms / 1000)
         for task in finishing:
             task.cancel()
-        await self._unwound(at_once | finishing, nodes)
+        await self._unwound(at_once + finishing, nodes)
 
-    async def _unwound(self, tasks: set[asyncio.Task[Any]], nodes: Iterable[Node]) -> None:
+    async def _unwound(self, tasks: list[asyncio.Task[Any]], nodes: list[Node]) -> None:
         """Wait until cancelled tasks have stopped; leave behind those that do not."""
         engine = self._engine
-        tasks = {task for task in tasks if not task.done()}
+        tasks = [task for task in tasks if not task.done()]
         if not tasks:
             return
-        _, pending = await asyncio.wait(tasks, timeout=engine.settings.unwind_ms / 1000)
+        await asyncio.wait(tasks, timeout=engine.settings.unwind_ms / 1000)
         for node in nodes:
-            for task in pending:
-                if task in node.tasks or task in node.lasting or (node.lane is not None and node.lane.task is task):
-                    engine.left_behind(node, task, _name_of(task))
+            for task in tasks:
+                lane = node.lane
+                if not task.done() and (
+                    task in node.tasks or task in node.lasting or (lane is not None and lane.task is task)
+                ):
+                    running = lane.running if lane is not None and lane.task is task else None
+                    engine.left_behind(node, task, running[1].name if running else _name_of(task))
 
-    async def clean_up(self, nodes: list[Node]) -> None:
+    async def _clean_up(self, nodes: list[Node]) -> None:
         """Run `cleanup()` of all these processors at once, within its bound. A failure of one touches no other."""
         engine = self._engine
         tasks: dict[asyncio.Task[None], Node] = {}
@@ -157,11 +229,12 @@ class Ending:
                 tasks[engine.loop.create_task(node.proc.cleanup(), context=engine.dispatcher.task_context())] = node
         if not tasks:
             return
-        _, pending = await asyncio.wait(tasks, timeout=engine.settings.cleanup_timeout_ms / 1000)
-        for task in pending:
+        await asyncio.wait(tasks, timeout=engine.settings.cleanup_timeout_ms / 1000)
+        late = [task for task in tasks if not task.done()]
+        for task in late:
             task.cancel()
-        if pending:
-            await asyncio.wait(pending, timeout=engine.settings.unwind_ms / 1000)
+        if late:
+            await asyncio.wait(late, timeout=engine.settings.unwind_ms / 1000)
         for task, node in tasks.items():
             if not task.done():
                 engine.left_behind(node, task, "cleanup")
@@ -182,12 +255,23 @@ class Ending:
                     continue
                 except Exception:
                     break
+            task.add_done_callback(_retrieve, context=contextvars.Context())
             task.cancel()
         self._engine.dispatcher.zombies.clear()
 
 
-def _current() -> Any:
-    return asyncio.current_task()
+def _bound_ms(engine: Engine, began_s: float) -> float:
+    """How long from now on may be waited for what is being said: the audio still to play and a margin, under the cap."""
+    settings = engine.settings
+    remaining = max((node.proc.remaining_ms() for node in engine.nodes if node.ready), default=0)
+    passed = (engine.loop.time() - began_s) * 1000
+    return max(0.0, min(remaining + settings.end_margin_ms, settings.end_cap_ms - passed))
+
+
+def _retrieve(task: asyncio.Task[Any]) -> None:
+    """What becomes of a task whose coroutine was closed is nobody's business."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _name_of(task: asyncio.Task[Any]) -> str:

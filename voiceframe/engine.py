@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .clock import is_virtual
 from .dispatcher import Dispatcher
 from .ending import Ending
-from .errors import LinkError, ProcessorError, VoiceframeError
+from .errors import ProcessorError, VoiceframeError
 from .events import (
     ProcessorAbandoned,
     ProcessorFailed,
     ProcessorOverflow,
-    ProcessorReplaced,
     ProcessorSwallows,
 )
 from .frames import (
@@ -43,7 +42,7 @@ from .frames import (
     UserTurnFrame,
 )
 from .node import Node
-from .pipeline import Parallel, Pipeline, check_formats, check_handlers, check_unshared
+from .pipeline import Parallel, Pipeline
 from .processor import Processor
 from .routes import Block, Route, Routes, Row, Step, node_steps, nodes_of
 from .settings import Settings, setting
@@ -90,7 +89,9 @@ class Engine:
         self.ending = False
         self.reason = ""
         self.dropped: dict[Node, int] = {}
-        self.retiring: list[Node] = []
+        #: Nodes that are about to take a place, or have lost it and finish what they have.
+        self.changing: list[Node] = []
+        self._fatal_sources: set[str] = set()
 
         self.row = Row(None)
         self._place(self.row, pipeline.elements)
@@ -119,10 +120,11 @@ class Engine:
     def _name_all(self) -> None:
         taken: set[str] = set()
         for node in (*self.nodes, *self.observers):
-            self._give_name(node.proc, taken)
+            self.give_name(node.proc, taken)
 
     @staticmethod
-    def _give_name(proc: Processor, taken: set[str]) -> None:
+    def give_name(proc: Processor, taken: set[str]) -> None:
+        """Number the processor's name if it is taken."""
         base = name = proc.name
         number = 1
         while name in taken:
@@ -135,26 +137,38 @@ class Engine:
     def entry(self, node: Node, frame_type: type[Frame], route: Route, upstream: bool) -> Route:
         """The route of frames of this type that are made at `node`: the engine and the observers of the pipeline see
         them first."""
-        if frame_type.stream == Stream.URGENT:
-            if not issubclass(frame_type, PauseFrame | ResumeFrame):
-                raise ProcessorError.of("processor.push-urgent", processor=node.name, frame=frame_type.__name__)
-            return Route((Step(self.dispatcher.push_sweep, node, "sweep", node.down),), False, urgent=True)
-        if issubclass(frame_type, EndFrame | StartFrame):
-            raise ProcessorError.of("processor.push-urgent", processor=node.name, frame=frame_type.__name__)
+        if issubclass(frame_type, PauseFrame | ResumeFrame):
+            return self._special(node, self.dispatcher.urgent)
+        if frame_type.stream == Stream.URGENT or issubclass(frame_type, EndFrame | StartFrame):
+
+            def refuse(frame: Frame) -> None:
+                raise ProcessorError.of("processor.push-urgent", processor=node.name, frame=type(frame).__name__)
+
+            return self._special(node, refuse)
+        if not issubclass(frame_type, ErrorFrame):
+            node.let_through = True
         steps: list[Step] = []
         for watched, watch in self._watches(node, upstream):
             if issubclass(frame_type, watched):
-                steps.append(Step(watch, node, "engine", node.down))
-        seen: set[str] = set()
-        for observer in self.observers:
-            for direction in (False, True):
-                handler = observer.table.find(frame_type, upstream=direction, observes=True)
-                if handler is not None and (observer.name, handler.name) not in seen:
-                    seen.add((observer.name, handler.name))  # type: ignore[arg-type]
-                    steps.append(Step(observer.observing(handler), observer, handler.name, node.down))
+                steps.append(Step(watch, node, "engine", node.up if upstream else node.down))
+        steps += self._looks(frame_type, (False, True))
         if not steps:
             return route
-        return Route((*steps, *route.steps), route.mortal, route.urgent)
+        return Route((*steps, *route.guarded), route.mortal)
+
+    @staticmethod
+    def _special(node: Node, act: Callable[[Frame], None]) -> Route:
+        return Route([Step(act, node, "push", node.down)], special=act)
+
+    def _looks(self, frame_type: type[Frame], directions: tuple[bool, ...]) -> list[Step]:
+        """The observers of the pipeline that look at frames of this type."""
+        steps: list[Step] = []
+        for observer in self.observers:
+            for upstream in directions:
+                handler = observer.table.find(frame_type, upstream=upstream, observes=True)
+                if handler is not None:
+                    steps.append(Step(observer.observing(handler), observer, handler.name, observer.down))
+        return steps
 
     def _watches(self, node: Node, upstream: bool) -> Iterable[tuple[type[Frame], Callable[[Any], Any]]]:
         """The frames that the engine itself keeps book of, where they are made."""
@@ -169,8 +183,7 @@ class Engine:
                 self.fatal(frame.error, frame.source or node.name)
                 return None
             turns.failed()
-            if not upstream:
-                self.dispatcher.pushed.append((frame, node.continued(True), node))
+            self.dispatcher.pushed.append((frame, node.continued(not upstream), node))
             return frame
 
         def turn(frame: UserTurnFrame) -> UserTurnFrame:
@@ -201,17 +214,18 @@ class Engine:
             turns.user_speaking = False
             return frame
 
-        return (
+        watches: tuple[tuple[type[Frame], Callable[[Any], Any]], ...] = (
             (SayFrame, say),
             (ErrorFrame, error),
             (UserTurnFrame, turn),
             (ReplyStartedFrame, started),
             (ReplyEndedFrame, ended),
-            (BotStartedSpeakingFrame, speaking),
-            (HeardFrame, heard),
             (UserStartedSpeakingFrame, user_started),
             (UserStoppedSpeakingFrame, user_stopped),
         )
+        if node is self.nodes[-1]:  # what was heard only the output can say; others may pass on a changed copy
+            watches += ((BotStartedSpeakingFrame, speaking), (HeardFrame, heard))
+        return watches
 
     def reply_frames(self, text: str, interruptible: bool, at_ms: int) -> tuple[int, list[Frame]]:
         """A whole reply as frames, with its number. It answers the turn that waits for an answer, if one does."""
@@ -234,8 +248,8 @@ class Engine:
         self.dispatcher.relink()
 
     def all_nodes(self) -> list[Node]:
-        """The nodes in order, then those that are being replaced, then the observers of the whole pipeline."""
-        return [*self.nodes, *self.retiring, *self.observers]
+        """The nodes in order, then those that come or go by a replacement, then the observers of the whole pipeline."""
+        return [*self.nodes, *self.changing, *self.observers]
 
     # -- the life of the call
 
@@ -256,11 +270,15 @@ class Engine:
             self.watchdog.watch(self)
         self._send_control(StartFrame(at_ms=0))
 
-    def _send_control(self, frame: Frame) -> None:
+    def _send_control(self, frame: StartFrame | EndFrame) -> None:
         """Send a frame through the whole pipeline, the source included."""
         source = self.nodes[0]
-        routes = Routes(lambda t: Route((*_observed(self, source, t), *_from(source, t)), False))
-        self.dispatcher.enqueue(frame, routes, None)
+        looks = self._looks(type(frame), (False,))
+
+        def build(frame_type: type[Frame]) -> Route:
+            return Route((*looks, *node_steps(source, frame_type, False), *source.continued(False)[frame_type].guarded))
+
+        self.dispatcher.enqueue(frame, Routes(build), None)
 
     def setup_failed(self, node: Node, error: ProcessorError) -> None:
         self.report_failure(node, "setup", error, fatal=True)
@@ -278,7 +296,11 @@ class Engine:
 
     def end_arrived(self, frame: Frame) -> None:
         """The step behind the sink."""
-        self._ending.finish()
+        self._ending.arrived()
+
+    def upstream_done(self) -> None:
+        """A frame that travelled upstream was handled while the call ends."""
+        self._ending.look()
 
     def hang_up(self, reason: str) -> None:
         """The other side is gone: an interruption and an end, so that work with side effects finishes."""
@@ -289,8 +311,19 @@ class Engine:
         """Close the call now."""
         self._ending.cancel(reason)
 
+    async def stop(self, nodes: list[Node]) -> None:
+        """End all work of these processors and clean them up, each within its bound."""
+        await self._ending.stop(nodes)
+
+    def cancelled(self) -> None:
+        """All processors have been told."""
+        self._ending.close()
+
     def fatal(self, error: Exception, source: str) -> None:
         """Something after which the call cannot go on: it is told to all processors, and the call ends."""
+        if self.finished or source in self._fatal_sources:
+            return
+        self._fatal_sources.add(source)
         _log.error("%s: fatal: %s", source, error)
         self.call.log.write(
             ProcessorFailed(
@@ -321,6 +354,8 @@ class Engine:
         if count > 10 and count & (count - 1):
             return
         _log.error("%s.%s failed (%d): %r", node.name, handler, count, error, exc_info=error)
+        if self.call.ended:
+            return
         self.call.log.write(
             ProcessorFailed(
                 processor=node.name,
@@ -349,7 +384,7 @@ class Engine:
 
     def left_behind(self, node: Node, task: asyncio.Task[Any], handler: str) -> None:
         """A task did not stop when it was cancelled: whatever it pushes from now on is dropped."""
-        self.dispatcher.zombies.add(task)
+        self.dispatcher.zombies[task] = None
         _log.warning(
             "%s",
             ProcessorError.of(
@@ -360,6 +395,7 @@ class Engine:
 
     def lane_idle(self, node: Node) -> None:
         """A mailbox has emptied. One that was only there for the setup is not needed any more."""
+        self.dispatcher.wake_producers()
         if node.ready and not node.table.has_async and not self.ending and node.lane is not None:
             node.lane = None
             self.relink()
@@ -373,58 +409,3 @@ class Engine:
         if virtual_ms:
             await asyncio.sleep(virtual_ms / 1000)
         return result
-
-    # -- replacement
-
-    async def replace(self, old: Processor, new: Processor) -> None:
-        """Put `new` in the place of `old`: see `Call.replace`."""
-        node = old._node
-        if node is None or node.engine is not self or node not in self.nodes:
-            raise LinkError.of("link.unknown", processor=old.name, call=self.call.id)
-        check_unshared(new)
-        check_handlers(new)
-        check_formats([new if other is node else other.proc for other in self.nodes])  # type: ignore[misc]
-        fresh = Node(self, new, node.row, node.index)
-        new._node = fresh
-        self._give_name(new, {other.name for other in (*self.nodes, *self.observers)})
-        try:
-            async with asyncio.timeout(self.settings.setup_timeout_ms / 1000):
-                await new.setup()
-        except BaseException:
-            new._node = None
-            raise
-        fresh.ready = True
-        fresh.need_lane().block()
-        # From here to the end of the switch nothing else runs: each frame meets the old or the new one, never both.
-        node.row.places[node.index] = fresh
-        self.nodes[self.nodes.index(node)] = fresh
-        self.retiring.append(node)
-        fresh.visit_of(fresh.table.find(StartFrame, upstream=False, observes=False))(StartFrame(at_ms=0))
-        self.relink()
-        try:
-            async with asyncio.timeout(self.settings.end_cap_ms / 1000):
-                await node.need_lane().retire()
-        except TimeoutError:
-            if node.lane is not None and node.lane.task is not None:
-                self.left_behind(node, node.lane.task, "retire")
-        finally:
-            self.retiring.remove(node)
-            self.relink()
-            fresh.need_lane().unblock()
-        await self._ending.clean_up([node])
-        self.call.log.write(ProcessorReplaced(old=old.name, new=new.name))
-
-
-def _from(source: Node, frame_type: type[Frame]) -> tuple[Step, ...]:
-    return (*node_steps(source, frame_type, False), *source.continued(False)[frame_type].steps)
-
-
-def _observed(engine: Engine, source: Node, frame_type: type[Frame]) -> list[Step]:
-    steps = []
-    for observer in engine.observers:
-        handler = observer.table.find(frame_type, upstream=False, observes=True)
-        if handler is not None:
-            steps.append(Step(observer.observing(handler), observer, handler.name, source.down))
-    return steps
-
-

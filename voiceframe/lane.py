@@ -1,11 +1,12 @@
 """A lane: the mailbox of a processor that has `async def` handlers, and the task that works through it.
 
-    idle ──put──▶ working ──empty──▶ idle            one task per burst of frames; an idle lane has none
-                   │   ▲
-          sweep says cancel: the task is cancelled
-                   │   │ unwound: a new task goes on with the rest
-                   ▼   │
-                unwinding ──200 ms──▶ the old task is left behind (its pushes are dropped), a new one goes on
+    setup() ──▶ working ◀──put── idle            one task per burst of frames; an idle lane has none
+                 │ ▲   └──empty──▶ idle
+       cancelled │ │ unwound: a new task goes on with the rest
+                 ▼ │
+              unwinding ──200 ms──▶ the old task is left behind (its pushes are dropped), a new one goes on
+
+A processor without such handlers has a lane only while it is set up, or while an end waits for its work.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from .errors import ProcessorError
-from .frames import EndFrame, Frame, Stream
+from .frames import EndFrame, Frame, StartFrame, Stream
 from .processor import Handler
 
 if TYPE_CHECKING:
@@ -30,161 +31,224 @@ _YIELD_EVERY = 16
 class Lane:
     """Frames waiting at a node, and the one `async def` handler that runs."""
 
-    __slots__ = ("_blocked", "_context", "_unwinding", "_watch", "busy", "holds", "items", "node", "running", "task")
+    __slots__ = (
+        "_context",
+        "_retired",
+        "_timer",
+        "_unwinding",
+        "aside",
+        "busy",
+        "closed",
+        "holds",
+        "items",
+        "node",
+        "running",
+        "shut",
+        "task",
+    )
 
     def __init__(self, node: Node) -> None:
         self.node = node
         self.items: deque[tuple[Frame, bool]] = deque()
-        #: How many frames of each stream are here, the one that is being handled included.
-        self.holds = [0, 0, 0, 0, 0]
+        #: How many frames of each stream are here, the one that is being handled included: downstream, upstream.
+        self.holds = ([0, 0, 0, 0, 0], [0, 0, 0, 0, 0])
+        #: How many of them are for concurrent handlers.
+        self.aside = 0
+        #: Whether frames wait here or are being handled.
         self.busy = False
+        #: Whether nothing may begin yet: the processor is being set up, or takes the place of one that still works.
+        self.shut = False
+        #: Whether the call is over.
+        self.closed = False
         self.task: asyncio.Task[None] | None = None
-        self.running: tuple[Frame, Handler] | None = None
+        #: The frame, the handler, and whether the frame travels upstream.
+        self.running: tuple[Frame, Handler, bool] | None = None
+        self._retired: asyncio.Future[None] | None = None
         self._unwinding = False
-        self._watch: asyncio.TimerHandle | None = None
-        self._blocked = False
+        self._timer: asyncio.TimerHandle | None = None
         self._context = node.dispatcher.task_context()
 
     # -- filling
 
-    def put(self, frame: Frame, upstream: bool) -> None:
+    def put(self, frame: Frame, upstream: bool, *, aside: int = 0) -> None:
         items = self.items
         if len(items) >= self.node.engine.settings.mailbox_frames and not self._make_room(frame):
             return
         items.append((frame, upstream))
-        self.holds[frame.stream] += 1
+        self.holds[upstream][frame.stream] += 1
+        self.aside += aside
         self.busy = True
-        if self.task is None and not self._blocked:
+        if self.task is None and not self.shut:
             self._start()
 
     def _make_room(self, frame: Frame) -> bool:
-        """Whether `frame` may be taken although the lane is full: see `Engine.make_room`."""
-        items = self.items
+        """The lane is full: dead frames go first, then the oldest audio of the caller. Whether `frame` may be taken; if
+        not it was such audio itself, or the call ends with an error that names the processor."""
         engine = self.node.engine
+        bound = engine.settings.mailbox_frames
         replies = engine.call.replies
-        kept = deque(item for item in items if not (item[0].mortal and replies.dead(item[0].reply)))  # type: ignore[attr-defined]
-        dropped = 0
-        if len(kept) >= engine.settings.mailbox_frames:
-            for index, item in enumerate(kept):
-                if item[0].droppable:
-                    del kept[index]
-                    dropped = 1
-                    break
-        full = len(kept) >= engine.settings.mailbox_frames
-        if len(kept) != len(items):
-            for stream in range(5):
-                self.holds[stream] = 0
-            for item in kept:
-                self.holds[item[0].stream] += 1
-            if self.running is not None:
-                self.holds[self.running[0].stream] += 1
-            self.items.clear()
-            self.items.extend(kept)
-        if dropped:
-            engine.count_dropped(self.node)
-        if not full or frame.stream == Stream.CONTROL:
+        waiting = list(self.items)
+        self.items.clear()
+        for item in waiting:
+            if item[0].mortal and replies.dead(item[0].reply):  # type: ignore[attr-defined]
+                self._drop(*item)
+            else:
+                self.items.append(item)
+        if len(self.items) < bound or frame.stream == Stream.CONTROL:
             return True
+        for index, item in enumerate(self.items):
+            if item[0].droppable:
+                del self.items[index]
+                self._drop(*item)
+                engine.count_dropped(self.node)
+                return True
         if frame.droppable:
             engine.count_dropped(self.node)
             return False
-        engine.fatal(
-            ProcessorError.of("processor.overflow", processor=self.node.name, count=len(kept)), self.node.name
-        )
+        name = self.node.name
+        engine.fatal(ProcessorError.of("processor.overflow", processor=name, count=len(self.items)), name)
         return False
+
+    def _drop(self, frame: Frame, upstream: bool) -> None:
+        self._handler(frame, upstream)
+        self.holds[upstream][frame.stream] -= 1
+
+    def _handler(self, frame: Frame, upstream: bool) -> Handler | None:
+        """The handler of a frame that is taken out."""
+        handler = self.node.table.find(type(frame), upstream=upstream, observes=False)
+        if handler is not None and handler.concurrent:
+            self.aside -= 1
+        return handler
+
+    # -- setting up
+
+    def begin_setup(self) -> None:
+        """Run the processor's `setup()` as the first thing in this lane; frames wait behind it."""
+        engine = self.node.engine
+        self.busy = self.shut = True
+        self.task = task = engine.loop.create_task(self._set_up(), context=self._context)
+        self._timer = engine.loop.call_later(
+            engine.settings.setup_timeout_ms / 1000, self._setup_overdue, task, context=self._context
+        )
+
+    async def _set_up(self) -> None:
+        node = self.node
+        me = asyncio.current_task()
+        failure: BaseException | None = None
+        try:
+            await node.proc.setup()
+        except asyncio.CancelledError as error:
+            if self.closed:
+                raise
+            failure = error  # it came out of something that the setup awaited
+        except Exception as error:
+            failure = error
+        if self.task is not me or self.closed:
+            return
+        if self._unwinding:  # it was overdue, which has been reported
+            self._end_unwinding()
+            self._go_on()
+            return
+        self._stop_timer()
+        if failure is not None:
+            report = ProcessorError.of("processor.setup-failed", processor=node.name, error=repr(failure))
+            report.__cause__ = failure
+            node.engine.setup_failed(node, report)
+        else:
+            node.set_up()
+        self.shut = False
+        await self._work()
+
+    def _setup_overdue(self, task: asyncio.Task[None]) -> None:
+        self._timer = None
+        if self.task is not task or self.closed:
+            return
+        node = self.node
+        timeout_ms = node.engine.settings.setup_timeout_ms
+        self.cancel()
+        node.engine.setup_failed(
+            node, ProcessorError.of("processor.setup-timeout", processor=node.name, timeout_ms=timeout_ms)
+        )
+
+    def block(self) -> None:
+        """Hold all frames that come until `unblock()`."""
+        self.shut = self.busy = True
+
+    def unblock(self) -> None:
+        self.shut = False
+        if self.task is None and not self.closed:
+            self._start()
 
     # -- working
 
     def _start(self) -> None:
         self.task = self.node.engine.loop.create_task(self._work(), context=self._context)
 
-    def begin_setup(self) -> None:
-        """Run the processor's `setup()` as the first thing in this lane; frames wait behind it."""
-        self.busy = True
-        self.task = self.node.engine.loop.create_task(self._set_up(), context=self._context)
-
-    async def _set_up(self) -> None:
-        node = self.node
-        settings = node.engine.settings
-        try:
-            async with asyncio.timeout(settings.setup_timeout_ms / 1000) as limit:
-                await node.proc.setup()
-        except TimeoutError as error:
-            if limit.expired():
-                failure = ProcessorError.of(
-                    "processor.setup-timeout", processor=node.name, timeout_ms=settings.setup_timeout_ms
-                )
-            else:
-                failure = ProcessorError.of("processor.setup-failed", processor=node.name, error=repr(error))
-            node.engine.setup_failed(node, failure)
-        except Exception as error:
-            failure = ProcessorError.of("processor.setup-failed", processor=node.name, error=repr(error))
-            failure.__cause__ = error
-            node.engine.setup_failed(node, failure)
-        else:
-            node.ready = True
-        await self._work()
-
-    def block(self) -> None:
-        """Hold all frames that come until `unblock()`."""
-        self._blocked = self.busy = True
-
-    def unblock(self) -> None:
-        self._blocked = False
-        if self.task is None:
-            self._start()
-
     async def _work(self) -> None:
         node = self.node
         engine = node.engine
+        dispatcher = node.dispatcher
         replies = engine.call.replies
+        half = (engine.settings.mailbox_frames - 1) // 2
         items = self.items
         me = asyncio.current_task()
         done = 0
         while items:
             frame, upstream = items.popleft()
-            stream = frame.stream
+            handler = self._handler(frame, upstream)
             done += 1
-            if frame.mortal and replies.dead(frame.reply):  # type: ignore[attr-defined]
-                self.holds[stream] -= 1
-            elif not node.ready and stream != Stream.CONTROL:
-                self.holds[stream] -= 1  # its setup failed; the call is ending
+            if frame.stream == Stream.CONTROL:
+                if not await self._control(frame, handler, me):
+                    return
+            elif (frame.mortal and replies.dead(frame.reply)) or not node.ready:  # type: ignore[attr-defined]
+                self._let_go(frame, upstream)  # not ready: its setup has failed, and the call is ending
+            elif handler is None:
+                self._let_go(frame, upstream)
+                node.forward(frame, upstream)
+            elif handler.is_async:
+                if not await self._run(frame, handler, upstream, me):
+                    return
             else:
-                handler = node.table.find(type(frame), upstream=upstream, observes=False)
-                if isinstance(frame, EndFrame):
-                    await self._settle(me)
-                if handler is not None and handler.is_async and node.ready:
-                    if not await self._run(frame, handler, upstream, me):
-                        return
-                elif isinstance(frame, EndFrame):
-                    node.visit_of(handler)(frame)
-                    await self._settle(me)
-                    self.holds[stream] -= 1
-                    self._forward(frame)
-                else:
-                    self.holds[stream] -= 1
-                    if handler is None:
-                        node.forward(frame, upstream)
-                    else:
-                        node.dispatcher.resume(frame, node.inside(upstream))
-            if len(items) == engine.settings.mailbox_frames // 2:
-                engine.dispatcher.wake_producers()
+                self._let_go(frame, upstream)
+                dispatcher.resume(frame, node.inside(upstream))
+            if dispatcher.producers and len(items) <= half:
+                dispatcher.wake_producers()
             if done % _YIELD_EVERY == 0 and items:
                 await asyncio.sleep(0)
-                if self.task is not me:
-                    return
         self.task = None
         self.busy = False
-        engine.dispatcher.wake_producers()
-        node.engine.lane_idle(node)
+        engine.lane_idle(node)
+
+    def _let_go(self, frame: Frame, upstream: bool) -> None:
+        self.holds[upstream][frame.stream] -= 1
+        if upstream and self.node.engine.ending:
+            self.node.engine.upstream_done()
+
+    async def _control(self, frame: Frame, handler: Handler | None, me: asyncio.Task[None] | None) -> bool:
+        """A control frame's turn. Returns whether this task goes on with the lane."""
+        node = self.node
+        ends = isinstance(frame, EndFrame)
+        if ends:
+            await self._settle()
+        if handler is not None and handler.is_async and node.ready:
+            return await self._run(frame, handler, False, me)
+        node.visit(frame)
+        if ends:
+            await self._settle()
+        self._let_go(frame, False)
+        self._forward(frame)
+        return True
 
     async def _run(self, frame: Frame, handler: Handler, upstream: bool, me: asyncio.Task[None] | None) -> bool:
         """Run an `async def` handler. Returns whether this task goes on with the lane."""
         node = self.node
-        self.running = (frame, handler)
+        self.running = (frame, handler, upstream)
         result = None
         try:
             result = await getattr(node.proc, handler.name)(frame)
         except asyncio.CancelledError as error:
+            if self.closed:
+                raise
             # Asked for by a sweep, it is the end of this handler. Otherwise it came out of something that the handler
             # awaited, and is an error like any other.
             if self.task is me and not self._unwinding:
@@ -196,21 +260,12 @@ class Lane:
             return False  # left behind: another task has the lane
         self.running = None
         if result is not None:
-            engine = node.engine
-            for out in node.results(result, handler.name):
-                if out is frame:
-                    if frame.stream != Stream.CONTROL:
-                        engine.dispatcher.feed(out, node.continued(upstream), node)
-                else:
-                    if out.at_ms < 0:
-                        out.at_ms = frame.at_ms
-                    engine.dispatcher.feed(out, node.up if upstream else node.down, node)
-                node.let_through = True
-        elif node.taken is not None and not node.let_through and not node.tasks and not node.lasting:
+            self._hand_on(result, frame, handler, upstream)
+        elif node.taken is not None:
             node.count_taken(frame, handler.name)
         if isinstance(frame, EndFrame):
-            await self._settle(me)
-        self.holds[frame.stream] -= 1
+            await self._settle()
+        self._let_go(frame, upstream)
         if frame.stream == Stream.CONTROL:
             self._forward(frame)
         if self._unwinding:
@@ -220,21 +275,36 @@ class Lane:
             return False
         return True
 
+    def _hand_on(self, result: object, frame: Frame, handler: Handler, upstream: bool) -> None:
+        """Push what an `async def` handler returned."""
+        node = self.node
+        feed = node.dispatcher.feed
+        for out in node.results(result, handler.name):
+            if out is not frame:
+                if out.at_ms < 0:
+                    out.at_ms = frame.at_ms
+                feed(out, node.up if upstream else node.down, node)
+            elif frame.stream != Stream.CONTROL:
+                node.let_through = True
+                feed(out, node.continued(upstream), node)
+
     def _forward(self, frame: Frame) -> None:
         """A control frame goes on, whatever its handler did."""
         if isinstance(frame, _Retire):
-            frame.done.set_result(None)
-        else:
+            if self._retired is not None and not self._retired.done():
+                self._retired.set_result(None)
+        elif not isinstance(frame, StartFrame):  # that one waits for nobody
             self.node.forward(frame, False)
 
-    async def _settle(self, me: asyncio.Task[None] | None) -> None:
+    async def _settle(self) -> None:
         """Wait for the work that the processor has spawned."""
-        tasks = self.node.tasks
-        while tasks:
-            await asyncio.wait([task for task in tasks if task is not me])
+        while self.node.tasks:
+            await asyncio.wait(list(self.node.tasks))
 
     def _go_on(self) -> None:
+        """The task is done for: another one has the rest."""
         self.task = None
+        self.shut = False
         if self.items:
             self._start()
         else:
@@ -243,76 +313,75 @@ class Lane:
 
     # -- interruption
 
+    @property
+    def finishes(self) -> bool:
+        """Whether an `async def` handler is running which is not to be cancelled."""
+        if self.running is None:
+            return False
+        frame, handler, _ = self.running
+        return (handler.on_interrupt or ("cancel" if frame.mortal else "finish")) == "finish"
+
     def interrupted(self, raiser: asyncio.Task[object] | None) -> None:
         """A sweep: cancel the running handler if it says so. Whoever raised the interruption is never cancelled."""
-        if self.running is None or self.task is None or self.task is raiser or self._unwinding:
+        if self.running is None or self.finishes or self.task is raiser:
             return
-        frame, handler = self.running
-        mode = handler.on_interrupt or ("cancel" if frame.mortal else "finish")
-        if mode == "finish":
-            return
-        if frame.mortal and not self.node.engine.call.replies.dead(frame.reply):  # type: ignore[attr-defined]
-            return
-        self.cancel()
+        frame = self.running[0]
+        if not frame.mortal or self.node.engine.call.replies.dead(frame.reply):  # type: ignore[attr-defined]
+            self.cancel()
 
     def cancel(self) -> None:
-        """Cancel the running handler; if it has not unwound in time it is left behind."""
+        """Cancel what runs; if it has not unwound in time it is left behind."""
         if self.task is None or self._unwinding:
             return
         engine = self.node.engine
         self._unwinding = True
         self.task.cancel()
-        self._watch = engine.loop.call_later(
+        self._timer = engine.loop.call_later(
             engine.settings.unwind_ms / 1000, self._leave_behind, self.task, context=self._context
         )
 
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _end_unwinding(self) -> None:
         self._unwinding = False
-        if self._watch is not None:
-            self._watch.cancel()
-            self._watch = None
+        self._stop_timer()
 
     def _leave_behind(self, task: asyncio.Task[None]) -> None:
-        self._watch = None
+        self._timer = None
         if self.task is not task or task.done():
             return
         self._unwinding = False
-        handler = "handler"
-        if self.running is not None:
-            frame, running = self.running
-            handler = running.name
-            self.holds[frame.stream] -= 1
-            self.running = None
-            self.task = None
+        self.task = None
+        running, self.running = self.running, None
+        self.node.engine.left_behind(self.node, task, running[1].name if running else "setup")
+        if running is not None:
+            frame, _, upstream = running
+            self._let_go(frame, upstream)
             if frame.stream == Stream.CONTROL:
                 self._forward(frame)
-        self.node.engine.left_behind(self.node, task, handler)
         self._go_on()
 
     def close(self) -> None:
-        """Forget what waits. The engine ends the task, so that a cancellation of it is no error."""
+        """The call is over: forget what waits. The engine ends the task."""
+        self.closed = True
         self.items.clear()
         self._end_unwinding()
-        self._unwinding = True
+        if self._retired is not None:
+            self._retired.cancel()
 
     # -- replacement
 
     def retire(self) -> asyncio.Future[None]:
         """Done when everything that is in the lane now, and the work spawned by it, is finished."""
-        done: asyncio.Future[None] = self.node.engine.loop.create_future()
-        self.items.append((_Retire(done), False))
-        self.holds[Stream.CONTROL] += 1
-        self.busy = True
-        if self.task is None:
-            self._start()
-        return done
+        self._retired = self.node.engine.loop.create_future()
+        self.put(_Retire("replaced"), False)
+        return self._retired
 
 
 class _Retire(EndFrame):
     """Tells a processor that is being replaced that no more input will come. It goes no further."""
 
-    __slots__ = ("done",)
-
-    def __init__(self, done: asyncio.Future[None]) -> None:
-        super().__init__("replaced")
-        self.done = done
+    __slots__ = ()

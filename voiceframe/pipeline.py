@@ -56,10 +56,9 @@ class Pipeline:
         _check_observers(self.observers)
         _check_instances([*processors, *self.observers])
         _check_ends(self.elements, processors)
-        for processor in [*processors, *self.observers]:
-            check_handlers(processor)
-        _check_deciders(processors)
-        check_formats(processors)
+        for observer in self.observers:
+            _check_handlers(observer)
+        _check_places(processors)
 
     def __repr__(self) -> str:
         return f"Pipeline({list(self.elements)})"
@@ -127,8 +126,21 @@ def _named(element: Processor | Parallel) -> str:
     return "A Parallel" if isinstance(element, Parallel) else element.name
 
 
-def check_handlers(processor: Processor) -> None:
-    """Raise `LinkError` if the processor has an `async def` handler of an urgent frame."""
+def check_replaced(processors: Sequence[Processor]) -> None:
+    """Raise `LinkError` if these processors, of which one is to take the place of another, cannot stand in this order."""
+    _check_ends(processors, processors)
+    _check_places(processors)
+
+
+def _check_places(processors: Sequence[Processor]) -> None:
+    """Raise `LinkError` if processors that stand in this order cannot work together."""
+    for processor in processors:
+        _check_handlers(processor)
+    _check_deciders(processors)
+    _check_formats(processors)
+
+
+def _check_handlers(processor: Processor) -> None:
     for handler in processor.table.handlers:
         for frame_type in handler.types:
             if frame_type.stream == Stream.URGENT and handler.is_async:
@@ -143,8 +155,7 @@ def _check_deciders(processors: Sequence[Processor]) -> None:
         raise LinkError.of("link.two-deciders", first=deciders[0], second=deciders[1])
 
 
-def check_formats(processors: Sequence[Processor]) -> None:
-    """Raise `LinkError` if a processor takes no format that its audio comes in or can be converted to."""
+def _check_formats(processors: Sequence[Processor]) -> None:
     source, sink = processors[0], processors[-1]
     for processor in processors[1:-1]:
         if processor.accepts and _takes(processor, InputAudioFrame):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .audio import AudioFormat
     from .call import Call
     from .events import Event
-    from .engine import Node
+    from .node import Node
 
 __all__ = ["Observer", "Processor", "Result", "handles", "observes"]
 
@@ -35,7 +35,7 @@ P = TypeVar("P", bound="Processor")
 F1 = TypeVar("F1", bound=Frame)
 F2 = TypeVar("F2", bound=Frame)
 F3 = TypeVar("F3", bound=Frame)
-F_contra = TypeVar("F_contra", bound=Frame, contravariant=True)
+F = TypeVar("F", bound=Frame)
 
 #: What a handler returns: what goes on from here. A frame, nothing, or several frames in order.
 Result: TypeAlias = Frame | Iterable[Frame] | None
@@ -58,12 +58,12 @@ class Handler:
 _MARK = "__voiceframe_handler__"
 
 
-class _Handles(Protocol[F_contra]):
-    def __call__(self, method: Callable[[P, F_contra], R], /) -> Callable[[P, F_contra], R]: ...
+class _Handles(Protocol[F]):
+    def __call__(self, method: Callable[[P, F], R], /) -> Callable[[P, F], R]: ...
 
 
-class _Observes(Protocol[F_contra]):
-    def __call__(self, method: Callable[[P, F_contra], None], /) -> Callable[[P, F_contra], None]: ...
+class _Observes(Protocol[F]):
+    def __call__(self, method: Callable[[P, F], None], /) -> Callable[[P, F], None]: ...
 
 
 _Mode: TypeAlias = Literal["cancel", "finish"]
@@ -169,7 +169,7 @@ def _checked_types(method: Callable[..., Any], types: tuple[type[Frame], ...]) -
     if not types:
         raise HandlerError.of("handler.no-types", handler=method.__qualname__)
     for frame_type in types:
-        if not (isinstance(frame_type, type) and issubclass(frame_type, Frame)):
+        if not isinstance(frame_type, type) or not issubclass(frame_type, Frame):
             raise HandlerError.of("handler.not-a-frame", handler=method.__qualname__, what=repr(frame_type))
     return types
 
@@ -211,18 +211,18 @@ class Table:
             handler = self._rows.get((upstream, observes, base))
             if handler is not None:
                 # A handler of a general type (`Frame`) must not swallow the life of the call.
-                if frame_type.stream >= Stream.CONTROL and base.stream != frame_type.stream:
+                if frame_type.stream >= Stream.CONTROL and getattr(base, "stream", None) != frame_type.stream:
                     handler = None
                 break
         self._found[key] = handler
         return handler
 
-    def takes_stream(self, stream: Stream) -> bool:
-        """Whether a mailbox of this class could hold a frame of `stream`."""
+    def takes_stream(self, stream: Stream, upstream: bool) -> bool:
+        """Whether a mailbox of this class could hold a frame of `stream` that travels in this direction."""
         return any(
             frame_type.stream == stream or frame_type is Frame
             for handler in self.handlers
-            if not handler.observes
+            if not handler.observes and handler.upstream == upstream
             for frame_type in handler.types
         )
 
@@ -310,9 +310,10 @@ class Processor:
     def push(self, frame: Frame, *, upstream: bool = False) -> None:
         """Send a frame on from here: what a handler's return value cannot say, and what tasks have to say.
 
-        From a handler it runs when the handler returns, before its return value. Never waits; see `drain()`.
+        From a `def` handler it runs when the handler returns, before its return value. Never waits; see `drain()`.
 
-        Raises `ProcessorError` for frames that only the engine makes.
+        For what is not a frame, and for frames that only the engine makes, it raises `ProcessorError`; in a `def`
+        handler that is reported when the handler returns, as a failure of it.
         """
         node = self._node
         if node is None:
@@ -326,7 +327,8 @@ class Processor:
     def interrupt(self, reason: str) -> None:
         """Stop everything that the bot says. Only turn taking does; others push `InterruptionRequestFrame(reason)`.
 
-        Called in a handler it takes effect when that handler returns, before any other frame; else at once.
+        Called in a `def` handler it takes effect when that handler returns, before any other frame; else at once. A
+        reply that is begun after the call of this method is not touched by it.
         """
         self._linked("interrupt").dispatcher.interrupt(reason)
 
@@ -350,6 +352,9 @@ class Processor:
         The end of the call waits for it, unless it is `lasting` (a reader of a socket): those are cancelled. An
         exception in it is reported like one in a handler. Raises `CallEnded` when the call is over.
         """
+        node = self._node
+        if node is None:
+            coro.close()
         return self._linked("spawn").spawn(coro, name, lasting)
 
     async def offload(self, fn: Callable[..., T], *args: Any, virtual_ms: int = 0) -> T:
@@ -364,7 +369,8 @@ class Processor:
 
         For producers, in an `async def` handler or a task. An interruption and the end wake it.
         """
-        await self._linked("drain").drain()
+        node = self._linked("drain")
+        await node.dispatcher.drain(node)
 
     def drained(self) -> None:
         """Tell waiting producers that this processor's own buffer (see `fullness`) has emptied."""

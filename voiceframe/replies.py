@@ -42,8 +42,11 @@ class Reply:
     interruptible: bool
     text: str = ""  # heard so far
     speaking: bool = False
-    swept: bool = False
+    swept: bool = False  # an interruption has ended it
+    begun: bool = False  # its ReplyStartedFrame has come by
+    ended: bool = False
     heard: Heard | None = None
+    _timer: asyncio.TimerHandle | None = field(default=None, repr=False)
     _waiters: list[asyncio.Future[Heard]] = field(default_factory=list, repr=False)
 
     def __await__(self) -> Generator[Any, None, Heard]:
@@ -57,7 +60,7 @@ class Reply:
 class Replies:
     """The replies of one call."""
 
-    __slots__ = ("_call", "_protected", "_timer", "_turn_mark", "closed_listeners", "last", "open", "watermark")
+    __slots__ = ("_call", "_over", "_protected", "_turn_mark", "closed_listeners", "last", "open", "watermark")
 
     def __init__(self, call: Call) -> None:
         self._call = call
@@ -68,13 +71,13 @@ class Replies:
         #: Replies that have not been heard to their end, by number.
         self.open: dict[int, Reply] = {}
         self._protected: set[int] = set()
+        self._over = False
         self._turn_mark = 0  # turns up to this one had a reply that an interruption ended
-        self._timer: asyncio.TimerHandle | None = None
         self.closed_listeners: list[Callable[[Reply], None]] = []
 
     def begin(self, turn: int | None = None, *, interruptible: bool = True) -> int:
-        """A new number. 0 if `turn` had a reply that was interrupted: whoever still works for it comes too late."""
-        if turn is not None and turn <= self._turn_mark:
+        """A new number. 0 if `turn` had a reply that was interrupted, or the call is over: it comes too late."""
+        if self._over or (turn is not None and turn <= self._turn_mark):
             return 0
         self.last += 1
         number = self.last
@@ -94,12 +97,21 @@ class Replies:
     # -- what passes by
 
     def started(self, frame: ReplyStartedFrame) -> None:
+        reply = self.open.get(frame.reply)
+        if reply is not None:
+            if reply.begun:  # a changed copy that a processor has passed on
+                return
+            reply.begun = True
         self._call.log.write(
             ReplyStarted(reply=frame.reply, turn=frame.turn, interruptible=frame.interruptible), turn=frame.turn
         )
 
     def ended(self, frame: ReplyEndedFrame) -> None:
         reply = self.open.get(frame.reply)
+        if reply is not None:
+            if reply.ended:
+                return
+            reply.ended = True
         self._call.log.write(ReplyEnded(reply=frame.reply), turn=reply.turn if reply else None)
 
     def speaking(self, frame: BotStartedSpeakingFrame) -> Reply | None:
@@ -118,43 +130,43 @@ class Replies:
 
     # -- interruption and end
 
-    def raise_watermark(self) -> None:
-        """All interruptible replies so far are dead."""
-        self.watermark = self.last
+    def raise_watermark(self, last: int) -> bool:
+        """All interruptible replies up to number `last` are dead. Whether an open one has died."""
+        self.watermark = max(self.watermark, last)
+        died = False
         for reply in self.open.values():
-            if self.dead(reply.number):
-                reply.swept = True
+            if not reply.swept and self.dead(reply.number):
+                reply.swept = died = True
                 if reply.turn is not None and reply.turn > self._turn_mark:
                     self._turn_mark = reply.turn
+        return died
 
     def after_sweep(self) -> None:
         """Close what never came to sound; wait a moment for the output's word about the rest."""
-        for reply in [r for r in self.open.values() if r.swept and not r.speaking and not r.text]:
-            self._close(reply, False)
-        if any(reply.swept for reply in self.open.values()) and self._timer is None:
-            engine = self._call.engine
-            self._timer = engine.loop.call_later(engine.settings.unwind_ms / 1000, self._word_is_missing)
-
-    def _word_is_missing(self) -> None:
-        self._timer = None
-        for reply in [r for r in self.open.values() if r.swept]:
-            self._close(reply, False)
+        engine = self._call.engine
+        for reply in [r for r in self.open.values() if r.swept and r._timer is None]:
+            if reply.speaking or reply.text:
+                reply._timer = engine.loop.call_later(
+                    engine.settings.unwind_ms / 1000, engine.dispatcher.in_context, self._close, reply, False
+                )
+            else:
+                self._close(reply, False)
 
     def kill_all(self) -> None:
-        """Nothing more is delivered, protected or not."""
+        """Nothing more is delivered, protected or not, and nothing begins."""
+        self._over = True
         self._protected.clear()
         self.watermark = self.last
 
     def close(self) -> None:
         """The call is over: what is still open was heard as far as it is known."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         for reply in list(self.open.values()):
             self._close(reply, False)
 
     def _close(self, reply: Reply, complete: bool) -> None:
         del self.open[reply.number]
+        if reply._timer is not None:
+            reply._timer.cancel()
         self._protected.discard(reply.number)
         reply.heard = Heard(reply.text, complete)
         self._call.log.write(

@@ -6,10 +6,10 @@ direction a route collects the steps of whoever takes the type; all others are n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
-from .frames import EndFrame, Frame, Stream
+from .frames import EndFrame, Frame, StartFrame, Stream
 from .processor import Handler, Result
 
 if TYPE_CHECKING:
@@ -24,24 +24,47 @@ Act = Callable[[Frame], Result]
 class Step:
     """One call on the way of a frame. `fn` returns what goes on; the frame itself means: untouched."""
 
-    __slots__ = ("fn", "handler", "new", "node")
+    __slots__ = ("by", "fn", "guard", "handler", "new", "node")
 
-    def __init__(self, fn: Act, node: Node, handler: str, new: Routes) -> None:
+    def __init__(
+        self, fn: Act, node: Node, handler: str, new: Routes, *, by: Node | None = None, guard: bool = False
+    ) -> None:
         self.fn = fn
-        self.node = node
+        self.node = node  # whom an exception is reported of
         self.handler = handler
         self.new = new  # where another frame that `fn` returns goes on
+        self.by = by  # the node that such a frame is made at: it stays behind what was made there before
+        self.guard = guard
 
 
 class Route:
-    """The steps for one type from one place on."""
+    """The steps for one type from one place on.
 
-    __slots__ = ("mortal", "steps", "urgent")
+    `guarded` has one step more behind each node: the guard, where a frame waits behind those that were pushed from that
+    node and are still in the ready queue. Only when there are such frames in the call is that way taken.
+    """
 
-    def __init__(self, steps: tuple[Step, ...], mortal: bool, urgent: bool = False) -> None:
-        self.steps = steps
+    __slots__ = ("_rests", "guarded", "mortal", "special", "steps")
+
+    def __init__(
+        self, steps: Iterable[Step], mortal: bool = False, special: Callable[[Any], object] | None = None
+    ) -> None:
+        self.guarded = tuple(steps)
+        self.steps = tuple([step for step in self.guarded if not step.guard])
         self.mortal = mortal
-        self.urgent = urgent
+        #: What is to be done with a frame that goes no way like others: a sweep, or an error.
+        self.special = special
+        self._rests: dict[Step, Route] | None = None
+
+    def rest(self, step: Step) -> Route:
+        """The route behind one of its steps."""
+        rests = self._rests
+        if rests is None:
+            rests = self._rests = {}
+        rest = rests.get(step)
+        if rest is None:
+            rest = rests[step] = Route(self.guarded[self.guarded.index(step) + 1 :], self.mortal)
+        return rest
 
 
 class Routes(dict[type[Frame], Route]):
@@ -68,10 +91,21 @@ class Row:
         self.block = block
 
 
+class _Entered:
+    """A frame that has entered several branches of a block. Holding it keeps its id from being given to another."""
+
+    __slots__ = ("frame", "has_left", "outside")
+
+    def __init__(self, frame: Frame, branches: int) -> None:
+        self.frame = frame
+        self.outside = branches  # branches from which it has not come
+        self.has_left = False
+
+
 class Block:
     """A `Parallel` in a pipeline."""
 
-    __slots__ = ("_entered", "branches", "index", "row")
+    __slots__ = ("_control", "_data", "branches", "index", "row")
 
     #: How many frames may be under way in several branches before the oldest is forgotten, and could leave again.
     MEMORY = 1024
@@ -80,34 +114,39 @@ class Block:
         self.row = row
         self.index = index
         self.branches: list[Row] = []
-        # Frames that entered several branches: id -> [frame, branches still to arrive, has it left]. Holding the frame
-        # keeps its id from being given to another.
-        self._entered: dict[int, list[object]] = {}
+        self._data: dict[int, _Entered] = {}
+        # Never forgotten: each of these comes out of every branch.
+        self._control: dict[int, _Entered] = {}
 
     def enter(self, frame: Frame, branches: int) -> None:
-        entered = self._entered
+        if frame.stream == Stream.CONTROL:
+            self._control[id(frame)] = _Entered(frame, branches)
+            return
+        entered = self._data
         if len(entered) >= self.MEMORY:
             del entered[next(iter(entered))]
-        entered[id(frame)] = [frame, branches, False]
+        entered[id(frame)] = _Entered(frame, branches)
 
     def leave(self, frame: Frame) -> Frame | None:
         """The frame, if it goes on from the block now: data with the first branch, control frames with the last."""
-        entry = self._entered.get(id(frame))
-        if entry is None or entry[0] is not frame:
+        control = frame.stream == Stream.CONTROL
+        entered = self._control if control else self._data
+        entry = entered.get(id(frame))
+        if entry is None:
             return frame
-        left = int(entry[1]) - 1  # type: ignore[call-overload]
-        entry[1] = left
-        if not left:
-            del self._entered[id(frame)]
-        if frame.stream == Stream.CONTROL:
-            return None if left else frame
-        if entry[2]:
+        entry.outside -= 1
+        if not entry.outside:
+            del entered[id(frame)]
+        if control:
+            return None if entry.outside else frame
+        if entry.has_left:
             return None
-        entry[2] = True
+        entry.has_left = True
         return frame
 
     def forget(self, frame: Frame) -> None:
-        self._entered.pop(id(frame), None)
+        """The frame is in no branch any more."""
+        self._data.pop(id(frame), None)
 
     def nodes(self) -> Iterator[Node]:
         for branch in self.branches:
@@ -125,7 +164,7 @@ def nodes_of(row: Row) -> Iterator[Node]:
 
 def route_after(engine: Engine, node: Node, frame_type: type[Frame], upstream: bool) -> Route:
     """The route of a frame that leaves `node`."""
-    return Route(tuple(_after(engine, node.row, node.index, frame_type, upstream)), frame_type.mortal)
+    return Route(_after(engine, node.row, node.index, frame_type, upstream), frame_type.mortal)
 
 
 def _after(engine: Engine, row: Row, index: int, frame_type: type[Frame], upstream: bool) -> list[Step]:
@@ -139,7 +178,7 @@ def _after(engine: Engine, row: Row, index: int, frame_type: type[Frame], upstre
         return steps
     block = row.block
     if len(_concerned(engine, block, frame_type, upstream)) > 1:
-        steps.append(_exit(engine, block, frame_type))
+        steps.append(_exit(block))
     return steps + _after(engine, block.row, block.index, frame_type, upstream)
 
 
@@ -153,9 +192,13 @@ def _through(
             steps += node_steps(place, frame_type, upstream)
             continue
         concerned = _concerned(engine, place, frame_type, upstream)
+        guards: list[Step] = []
         for branch in place.branches:
             if branch not in concerned:  # whoever only looks looks, and the frame does not enter
-                steps += _through(engine, _inside(branch, upstream), frame_type, upstream)[0]
+                for step in _through(engine, _inside(branch, upstream), frame_type, upstream)[0]:
+                    (guards if step.guard else steps).append(step)
+        if not concerned:
+            steps += guards
         if len(concerned) == 1:
             inner, forked = _through(engine, _inside(concerned[0], upstream), frame_type, upstream)
             steps += inner
@@ -184,39 +227,45 @@ def _concerns(node: Node, frame_type: type[Frame], upstream: bool) -> bool:
     return (
         frame_type.stream == Stream.CONTROL
         or node.table.find(frame_type, upstream=upstream, observes=False) is not None
-        or node.may_hold(frame_type.stream)
+        or node.may_hold(frame_type.stream, upstream)
     )
 
 
 def _fork(engine: Engine, block: Block, branches: list[Row], frame_type: type[Frame], upstream: bool) -> Step:
     rest = _after(engine, block.row, block.index, frame_type, upstream)
-    leave = _exit(engine, block, frame_type)
+    leave = _exit(block)
+    first = next(nodes_of(branches[0]))
+    dispatcher = engine.dispatcher
     routes: list[Routes] = []
     for branch in branches:
         steps, forked = _through(engine, _inside(branch, upstream), frame_type, upstream)
         if not forked:
             steps = [*steps, leave, *rest]
-        route = Route(tuple(steps), frame_type.mortal)
-        routes.append(Routes(lambda _, route=route: route))  # type: ignore[misc]
-    first = next(nodes_of(branches[0]))
-    dispatcher = engine.dispatcher
+        routes.append(fixed(Route(steps, frame_type.mortal)))
     # When all branches are through and none has a mailbox that may still hold the frame, the block need not remember it.
-    if any(node.lane is not None or node.table.has_async for node in block.nodes()):
-        forget = None
+    if frame_type.stream != Stream.CONTROL and all(node.lane is None for node in block.nodes()):
+
+        def forget(frame: Frame) -> None:
+            if not dispatcher.anyone_waits:
+                block.forget(frame)
+
+        last = [fixed(Route([Step(forget, first, "leave", first.down)]))]
     else:
-        forget = Routes(lambda _: Route((Step(lambda frame: block.forget(frame), first, "leave", first.down),), False))
+        last = []
 
     def fork(frame: Frame) -> None:
         block.enter(frame, len(routes))
-        for route in routes:
-            dispatcher.pushed.append((frame, route, first))
-        if forget is not None:
-            dispatcher.pushed.append((frame, forget, first))
+        dispatcher.pushed += [(frame, route, None) for route in (*routes, *last)]
 
     return Step(fork, first, "fork", first.down)
 
 
-def _exit(engine: Engine, block: Block, frame_type: type[Frame]) -> Step:
+def fixed(route: Route) -> Routes:
+    """Routes that have this one for every type."""
+    return Routes(lambda _: route)
+
+
+def _exit(block: Block) -> Step:
     node = next(block.nodes())
     return Step(block.leave, node, "leave", node.down)
 
@@ -230,26 +279,32 @@ def node_steps(node: Node, frame_type: type[Frame], upstream: bool, *, inside: b
     steps: list[Step] = []
     observer = node.table.find(frame_type, upstream=upstream, observes=True)
     if observer is not None and not inside:
-        steps.append(Step(node.observing(observer), node, observer.name, new))
+        steps.append(Step(node.observing(observer), node, observer.name, new, by=node))
     handler = node.table.find(frame_type, upstream=upstream, observes=False)
+    name = handler.name if handler else "control"
     if frame_type.stream == Stream.CONTROL:
-        visit = node.visit_of(handler)
-        act = visit if inside else node.control_of(handler, visit, ends=issubclass(frame_type, EndFrame))
-        steps.append(Step(act, node, handler.name if handler else "control", new))
+        if issubclass(frame_type, StartFrame):
+            act = node.start_of(handler)
+        else:
+            act = node.control_of(handler, ends=issubclass(frame_type, EndFrame))
+        steps.append(Step(act, node, name, new, by=node))
     elif handler is not None:
-        steps.append(Step(_act(node, handler, upstream, inside), node, handler.name, new))
-    elif not inside and node.may_hold(frame_type.stream):
-        steps.append(Step(node.gate_of(frame_type.stream, upstream), node, "gate", new))
+        steps.append(Step(_act(node, handler, upstream, inside), node, name, new, by=node))
+    elif not inside and node.may_hold(frame_type.stream, upstream):
+        steps.append(Step(node.gate_of(frame_type.stream, upstream), node, "gate", new, by=node))
+    if not node.is_source:
+        steps.append(node.guard(upstream))
     return steps
 
 
 def _act(node: Node, handler: Handler, upstream: bool, inside: bool) -> Act:
+    fn: Act = getattr(node.proc, handler.name)
     if inside:
-        return node.counted(handler, getattr(node.proc, handler.name))
-    lane = node.lane
+        return node.counted(handler, fn)
     if handler.is_async:
         return node.queue_of(upstream)
-    fn = node.counted(handler, getattr(node.proc, handler.name))
-    if lane is None or (handler.concurrent and node.ready):
-        return fn
-    return node.line_of(fn, upstream)
+    if node.lane is None:
+        return node.counted(handler, fn)
+    if handler.concurrent:
+        return node.aside_of(node.counted(handler, fn), upstream)
+    return node.line_of(node.counted(handler, fn), upstream)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
+import logging
 import random
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 from .app import Bot
 from .bots import load_bot
@@ -125,11 +127,7 @@ def measure(bot: Bot, *, calls: int, seed: int) -> Report:
     tally = Tally()
     began_s = time.perf_counter()
     objects = 0
-    # Errors of bots are part of the game; their tracebacks would bury the report.
-    import logging
-
-    logging.getLogger("voiceframe").setLevel(logging.CRITICAL)
-    with asyncio.Runner(loop_factory=VirtualTimeLoop, debug=False) as runner:
+    with _quiet(), asyncio.Runner(loop_factory=VirtualTimeLoop, debug=False) as runner:
         for number in range(calls):
             runner.run(_one(bot, seed + number, tally))
             if number + 1 == _WARM_UP:
@@ -142,6 +140,18 @@ def measure(bot: Bot, *, calls: int, seed: int) -> Report:
     gc.collect()
     grown = len(gc.get_objects()) - objects if calls > _WARM_UP else 0
     return _report(tally, calls, grown, time.perf_counter() - began_s)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Errors of bots are part of the game; their tracebacks would bury the report."""
+    logger = logging.getLogger("voiceframe")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 async def _one(bot: Bot, seed: int, tally: Tally) -> None:

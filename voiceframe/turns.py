@@ -60,8 +60,10 @@ class TurnLedger:
 
     def commit(self, frame: UserTurnFrame) -> None:
         """A turn has passed by. It takes the place of one that still waited."""
+        if frame.turn <= self.last:  # a changed copy that a processor has passed on
+            return
         self._settle("superseded")
-        self.last = max(self.last, frame.turn)
+        self.last = frame.turn
         self._call.log.write(
             TurnCommitted(turn=frame.turn, source=frame.source, confidence=frame.confidence, text=frame.text)
         )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import contextlib
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 
 from ..call import Call, CallSettings
@@ -81,6 +82,62 @@ class _Ends(Transport):
         return self._sink
 
 
+class Rig:
+    """A running call between two ends that keep what comes out. Made by `rig()`."""
+
+    def __init__(self, call: Call, ends: _Ends, result: Result) -> None:
+        self.call = call
+        self.result = result
+        self.source = ends.input()
+        self.sink = ends.output()
+
+    def push(self, *frames: Frame) -> None:
+        """Push frames downstream from the source."""
+        for frame in frames:
+            self.source.push(frame)
+
+    def up(self, *frames: Frame) -> None:
+        """Push frames upstream from the sink."""
+        for frame in frames:
+            self.sink.push(frame, upstream=True)
+
+    async def ends(self, reason: str = "completed") -> str:
+        """End the call and wait until it is over. Returns the reason."""
+        self.call.engine.request_end(reason)
+        return await self.call.wait_ended()
+
+    def events(self, *kinds: str) -> list[LoggedEvent]:
+        """The events of these kinds so far, in order."""
+        return [event for event in self.result.events if event.kind in kinds]
+
+
+@contextlib.asynccontextmanager
+async def rig(
+    *processors: Processor | Parallel,
+    observers: Iterable[Observer] = (),
+    seed: int = 0,
+    settings: CallSettings | None = None,
+    engine_settings: EngineSettings | None = None,
+) -> AsyncIterator[Rig]:
+    """Run the processors in a call for as long as the block runs; what is left of the call then is cancelled."""
+    result = Result()
+    ends = _Ends(result)
+    call = Call(
+        ends,
+        seed=seed,
+        settings=settings or CallSettings(reprompt=""),
+        engine_settings=engine_settings or EngineSettings(development=True),
+    )
+    call.log.subscribe(result.events.append)
+    await call.start(Pipeline([ends.input(), *processors, ends.output()], observers=observers))
+    await asyncio.sleep(0)
+    try:
+        yield Rig(call, ends, result)
+    finally:
+        call.cancel()
+        result.reason = await call.wait_ended()
+
+
 async def run(
     *processors: Processor | Parallel,
     frames: Iterable[Frame | Up | int] = (),
@@ -94,26 +151,17 @@ async def run(
     A number among the frames waits for that many milliseconds. `Up(frame)` is pushed upstream from the sink. Frames of
     the life of the call (start, end) and urgent ones are not among the results; `events` tells of them.
     """
-    result = Result()
-    ends = _Ends(result)
-    call = Call(
-        ends,
-        seed=seed,
-        settings=settings or CallSettings(reprompt=""),
-        engine_settings=engine_settings or EngineSettings(development=True),
-    )
-    call.log.subscribe(result.events.append)
-    await call.start(Pipeline([ends.input(), *processors, ends.output()], observers=observers))
-    await asyncio.sleep(0)
-    for frame in frames:
-        if call.engine.finished:
-            break
-        if isinstance(frame, int):
-            await asyncio.sleep(frame / 1000)
-        elif isinstance(frame, Up):
-            ends.output().push(frame.frame, upstream=True)
-        else:
-            ends.input().push(frame)
-    call.engine.request_end("completed")
-    result.reason = await call.wait_ended()
-    return result
+    async with rig(
+        *processors, observers=observers, seed=seed, settings=settings, engine_settings=engine_settings
+    ) as running:
+        for frame in frames:
+            if running.call.engine.finished:
+                break
+            if isinstance(frame, int):
+                await asyncio.sleep(frame / 1000)
+            elif isinstance(frame, Up):
+                running.up(frame.frame)
+            else:
+                running.push(frame)
+        await running.ends()
+    return running.result
