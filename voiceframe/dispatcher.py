@@ -523,9 +523,9 @@ class Dispatcher:
     # -- backpressure
 
     def congested(self, node: Node) -> bool:
-        """Whether anything downstream of `node` is at least half full."""
+        """Whether anything downstream of `node` is at least half full, or what it has pushed is not there yet."""
         settings = self._engine.settings
-        if len(self._ready) * 2 >= settings.ready_frames:
+        if node.waiting or len(self._ready) * 2 >= settings.ready_frames:
             return True
         behind = False
         for other in self._engine.nodes:

@@ -100,7 +100,7 @@ class EndWish:
 class Ending:
     """The end of one call."""
 
-    __slots__ = ("_arrived", "_began_s", "_closing", "_engine", "_timer", "cancelled")
+    __slots__ = ("_arrived", "_began_s", "_closing", "_engine", "_looks", "_timer", "cancelled")
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -108,6 +108,7 @@ class Ending:
         self._closing: asyncio.Task[None] | None = None
         self._began_s = 0.0
         self._arrived = False
+        self._looks = 0  # how many times it will be looked: the last time decides
         self.cancelled = False
 
     # -- the bound
@@ -137,11 +138,17 @@ class Ending:
     def arrived(self) -> None:
         """The `EndFrame` has left the sink. What was sent upstream before, as what was heard of a goodbye, still arrives."""
         self._arrived = True
-        self._engine.dispatcher.afterwards(self.look)
+        self.look_afterwards()
 
-    def look(self) -> None:
-        """Close, if the `EndFrame` has left the sink and no mailbox holds anything that travels upstream."""
-        if self._arrived and not any(node.lane is not None and any(node.lane.holds[1]) for node in self._engine.nodes):
+    def look_afterwards(self) -> None:
+        """Close when what waits now has run, if by then no mailbox holds anything that travels upstream."""
+        if self._arrived and self._closing is None:
+            self._looks += 1
+            self._engine.dispatcher.afterwards(self._look)
+
+    def _look(self) -> None:
+        self._looks -= 1
+        if not self._looks and not any(node.lane is not None and any(node.lane.holds[1]) for node in self._engine.nodes):
             self.close()
 
     def cancel(self, reason: str) -> None:

@@ -299,8 +299,8 @@ class Engine:
         self._ending.arrived()
 
     def upstream_done(self) -> None:
-        """A frame that travelled upstream was handled while the call ends."""
-        self._ending.look()
+        """A frame that travelled upstream has left a mailbox while the call ends."""
+        self._ending.look_afterwards()
 
     def hang_up(self, reason: str) -> None:
         """The other side is gone: an interruption and an end, so that work with side effects finishes."""

@@ -197,22 +197,22 @@ class Lane:
             frame, upstream = items.popleft()
             handler = self._handler(frame, upstream)
             done += 1
+            if dispatcher.producers and len(items) <= half:
+                dispatcher.wake_producers()
             if frame.stream == Stream.CONTROL:
                 if not await self._control(frame, handler, me):
                     return
             elif (frame.mortal and replies.dead(frame.reply)) or not node.ready:  # type: ignore[attr-defined]
                 self._let_go(frame, upstream)  # not ready: its setup has failed, and the call is ending
             elif handler is None:
-                self._let_go(frame, upstream)
                 node.forward(frame, upstream)
+                self._let_go(frame, upstream)
             elif handler.is_async:
                 if not await self._run(frame, handler, upstream, me):
                     return
             else:
-                self._let_go(frame, upstream)
                 dispatcher.resume(frame, node.inside(upstream))
-            if dispatcher.producers and len(items) <= half:
-                dispatcher.wake_producers()
+                self._let_go(frame, upstream)
             if done % _YIELD_EVERY == 0 and items:
                 await asyncio.sleep(0)
         self.task = None
@@ -220,6 +220,7 @@ class Lane:
         engine.lane_idle(node)
 
     def _let_go(self, frame: Frame, upstream: bool) -> None:
+        """A frame is not here any more."""
         self.holds[upstream][frame.stream] -= 1
         if upstream and self.node.engine.ending:
             self.node.engine.upstream_done()
@@ -235,8 +236,8 @@ class Lane:
         node.visit(frame)
         if ends:
             await self._settle()
-        self._let_go(frame, False)
         self._forward(frame)
+        self._let_go(frame, False)
         return True
 
     async def _run(self, frame: Frame, handler: Handler, upstream: bool, me: asyncio.Task[None] | None) -> bool:
@@ -265,9 +266,9 @@ class Lane:
             node.count_taken(frame, handler.name)
         if isinstance(frame, EndFrame):
             await self._settle()
-        self._let_go(frame, upstream)
         if frame.stream == Stream.CONTROL:
             self._forward(frame)
+        self._let_go(frame, upstream)
         if self._unwinding:
             # A cancellation that was not delivered would strike the next handler: the rest gets a fresh task.
             self._end_unwinding()
@@ -359,9 +360,9 @@ class Lane:
         self.node.engine.left_behind(self.node, task, running[1].name if running else "setup")
         if running is not None:
             frame, _, upstream = running
-            self._let_go(frame, upstream)
             if frame.stream == Stream.CONTROL:
                 self._forward(frame)
+            self._let_go(frame, upstream)
         self._go_on()
 
     def close(self) -> None:

@@ -169,7 +169,7 @@ def _checked_types(method: Callable[..., Any], types: tuple[type[Frame], ...]) -
     if not types:
         raise HandlerError.of("handler.no-types", handler=method.__qualname__)
     for frame_type in types:
-        if not isinstance(frame_type, type) or not issubclass(frame_type, Frame):
+        if not (inspect.isclass(frame_type) and issubclass(frame_type, Frame)):
             raise HandlerError.of("handler.not-a-frame", handler=method.__qualname__, what=repr(frame_type))
     return types
 

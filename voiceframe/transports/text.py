@@ -261,7 +261,7 @@ class TextOutput(Processor):
         if self._paused:
             self._paused = False
             if self._word:
-                self._due_s = 0.0
+                self._due_s = self.call.engine.loop.time()
                 self._play(self._left_s)
             self._go_on()
 
