@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -122,9 +123,9 @@ async def test_a_neighbour_does_not_change_when_one_is_served() -> None:
         grid = Ticker(loop, 10)
         ticks: list[int] = []
         start = -(-round(loop.time() * 1000) // 100) * 100 / 1000
+        removers: list[Callable[[], None]] = []
         if neighbour_ms is not None:
             loop.call_at(start + neighbour_ms / 1000, lambda: removers.append(grid.add(lambda: None)))
-        removers = []
         loop.call_at(
             start + began_ms / 1000,
             lambda: removers.append(grid.add(lambda: ticks.append(round((loop.time() - start) * 1000)))),
