@@ -1,204 +1,200 @@
-"""Time: the virtual loop, the tick grid and the clock of a call."""
+"""Virtual time: a clock that leaps, a loop on which a run can be repeated, and a grid that no neighbour moves."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
 import threading
-from collections.abc import Callable
+import time
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voiceframe.clock import MediaClock, Ticker, VirtualTimeLoop, is_virtual, run_virtual, ticker
+from voiceframe.clock import VIRTUAL_EPOCH_MS, MediaClock, VirtualTimeLoop, is_virtual, new_seed, run_virtual, ticker
 from voiceframe.errors import VirtualTimeError
 
+# -- the loop
 
-async def test_time_leaps_instead_of_passing() -> None:
+
+async def test_time_leaps() -> None:
     loop = asyncio.get_running_loop()
+    began = time.monotonic()
+    await asyncio.sleep(3600)
+    assert loop.time() == 3600
+    assert time.monotonic() - began < 5
     assert is_virtual(loop)
-    await asyncio.sleep(86_400)
-    assert loop.time() == 86_400
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(5):
-            await asyncio.Event().wait()
-    assert loop.time() == 86_405
 
 
-@given(st.lists(st.integers(0, 3), max_size=40))
-async def test_timers_of_equal_time_fire_in_the_order_of_their_creation(delays: list[int]) -> None:
-    loop = asyncio.get_running_loop()
+@given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=40))
+async def test_timers_fire_by_time_and_at_equal_times_in_the_order_of_their_creation(
+    timers: list[tuple[int, bool]],
+) -> None:
     fired: list[tuple[int, int]] = []
-    for number, delay in enumerate(delays):
-        loop.call_later(delay, fired.append, (delay, number))
-    await asyncio.sleep(10)
-    assert fired == sorted((delay, number) for number, delay in enumerate(delays))
-
-
-async def test_a_cancelled_timer_does_not_fire_and_does_not_move_time() -> None:
     loop = asyncio.get_running_loop()
-    fired: list[str] = []
-    loop.call_later(1, fired.append, "a").cancel()
-    loop.call_later(2, fired.append, "b")
-    await asyncio.sleep(2)
-    assert fired == ["b"]
+    expected: list[tuple[int, int]] = []
+    for number, (when, cancelled) in enumerate(timers):
+        handle = loop.call_later(when, fired.append, (when, number))
+        if cancelled:
+            handle.cancel()
+        else:
+            expected.append((when, number))
+    await asyncio.sleep(4)
+    assert fired == sorted(expected)
 
 
-async def test_what_runs_in_a_thread_elsewhere_runs_inline_here() -> None:
+async def test_a_job_off_the_loop_runs_inline_and_comes_back_at_the_same_time() -> None:
     loop = asyncio.get_running_loop()
-    order: list[str] = []
+    here = threading.get_ident()
 
-    def work(name: str) -> int:
-        order.append(name)
-        assert threading.current_thread() is threading.main_thread()
-        return len(name)
+    def job() -> int:
+        return threading.get_ident()
 
-    results = [await asyncio.to_thread(work, "a"), await loop.run_in_executor(None, work, "bb")]
-    assert (results, order, loop.time()) == ([1, 2], ["a", "bb"], 0)
+    assert await loop.run_in_executor(None, job) == here
+    assert await asyncio.to_thread(job) == here
+    assert loop.time() == 0
 
+    def fails() -> None:
+        raise ValueError("in the job")
 
-async def test_an_error_in_a_thread_comes_back() -> None:
-    with pytest.raises(ZeroDivisionError):
-        await asyncio.to_thread(lambda: 1 / 0)
+    with pytest.raises(ValueError, match="in the job"):
+        await asyncio.to_thread(fails)
+    cancelled = loop.run_in_executor(None, job)
+    cancelled.cancel()
+    await asyncio.sleep(0)
 
 
 async def test_a_foreign_thread_is_refused() -> None:
     loop = asyncio.get_running_loop()
-    refused: list[str] = []
+    refused: list[BaseException] = []
 
-    def meddle() -> None:
+    def foreign() -> None:
         try:
             loop.call_soon_threadsafe(print)
         except VirtualTimeError as error:
-            refused.append(error.code)
+            refused.append(error)
 
-    thread = threading.Thread(target=meddle)
+    thread = threading.Thread(target=foreign)
     thread.start()
     thread.join()
-    assert refused == ["virtual.thread"]
-    loop.call_soon_threadsafe(refused.append, "from the loop's own thread")
+    assert [getattr(error, "code", None) for error in refused] == ["virtual.thread"]
+    loop.call_soon_threadsafe(refused.clear)
     await asyncio.sleep(0)
-    assert refused[1:] == ["from the loop's own thread"]
+    assert refused == []
 
 
-def test_waiting_for_what_cannot_come_is_an_error_that_names_who_waits() -> None:
+def test_a_deadlock_is_named() -> None:
     async def waits_for_ever() -> None:
-        await asyncio.Event().wait()
+        await asyncio.get_running_loop().create_future()
 
-    with pytest.raises(VirtualTimeError, match="waits_for_ever") as caught:
+    with pytest.raises(VirtualTimeError, match="waits_for_ever") as deadlock:
         run_virtual(waits_for_ever())
-    assert caught.value.code == "virtual.deadlock"
+    assert deadlock.value.code == "virtual.deadlock"
 
 
-async def test_real_input_and_output_are_refused() -> None:
-    with pytest.raises(VirtualTimeError, match="connection"):
-        await asyncio.open_connection("127.0.0.1", 9)
-    with pytest.raises(VirtualTimeError, match="server"):
-        await asyncio.start_server(lambda r, w: None, "127.0.0.1", 0)
-    with pytest.raises(VirtualTimeError, match="subprocess"):
-        await asyncio.create_subprocess_exec("true")
-    with pytest.raises(VirtualTimeError):
-        await asyncio.get_running_loop().getaddrinfo("localhost", 80, type=socket.SOCK_STREAM)
+async def test_there_is_no_network() -> None:
+    loop = asyncio.get_running_loop()
+    attempts: list[Any] = [
+        asyncio.open_connection("127.0.0.1", 1),
+        asyncio.start_server(lambda r, w: None, "127.0.0.1", 0),
+        loop.getaddrinfo("localhost", 1),
+        asyncio.create_subprocess_exec("true"),
+        asyncio.create_subprocess_shell("true"),
+    ]
+    for attempt in attempts:
+        with pytest.raises(VirtualTimeError) as refused:
+            await attempt
+        assert refused.value.code == "virtual.real-io"
+
+
+def test_run_virtual_returns_what_its_coroutine_does() -> None:
+    async def main() -> float:
+        await asyncio.sleep(1.5)
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(main()) == 1.5
+
+
+def test_calls_without_a_seed_are_numbered_on_virtual_time() -> None:
+    loop = VirtualTimeLoop()
+    assert [new_seed(loop) for _ in range(3)] == [0, 1, 2]
+    loop.close()
+
+
+# -- the media clock
+
+
+async def test_a_call_has_one_clock() -> None:
+    await asyncio.sleep(1)
+    clock = MediaClock(asyncio.get_running_loop())
+    assert (clock.at_ms(), clock.wall_ms()) == (0, VIRTUAL_EPOCH_MS + 1000)
+    await asyncio.sleep(0.25)
+    assert (clock.at_ms(), clock.wall_ms()) == (250, VIRTUAL_EPOCH_MS + 1250)
+    assert MediaClock(asyncio.get_running_loop(), wall_ms=7).wall_ms() == 7
 
 
 # -- the grid
 
 
-async def test_ticks_fall_on_multiples_of_the_period_of_loop_time() -> None:
+async def ticks_of(delay_s: float, count: int, neighbour: bool) -> list[int]:
     loop = asyncio.get_running_loop()
-    await asyncio.sleep(0.0034)
-    ticks: list[int] = []
-    remove = ticker(10).add(lambda: ticks.append(round(loop.time() * 1000)))
-    await asyncio.sleep(0.05)
+    seen: list[int] = []
+    others = [ticker(10).add(lambda: None)] if neighbour else []
+    await asyncio.sleep(delay_s)
+    remove = ticker(10).add(lambda: seen.append(round(loop.time() * 1000)))
+    await asyncio.sleep(count * 0.010)
     remove()
-    await asyncio.sleep(0.05)
-    assert ticks == [10, 20, 30, 40, 50]
+    for other in others:
+        other()
+    return seen
 
 
-async def test_a_neighbour_does_not_change_when_one_is_served() -> None:
-    loop = asyncio.get_running_loop()
-
-    async def serve(began_ms: int, neighbour_ms: int | None) -> list[int]:
-        grid = Ticker(loop, 10)
-        ticks: list[int] = []
-        start = -(-round(loop.time() * 1000) // 100) * 100 / 1000
-        removers: list[Callable[[], None]] = []
-        if neighbour_ms is not None:
-            loop.call_at(start + neighbour_ms / 1000, lambda: removers.append(grid.add(lambda: None)))
-        loop.call_at(
-            start + began_ms / 1000,
-            lambda: removers.append(grid.add(lambda: ticks.append(round((loop.time() - start) * 1000)))),
-        )
-        await asyncio.sleep(start - loop.time() + 0.1)
-        for remove in removers:
-            remove()
-        return ticks
-
-    alone = await serve(13, None)
-    assert alone == await serve(13, 4) == await serve(13, 13) == await serve(13, 41)
-    assert alone[0] == 20
-
-
-async def test_within_a_tick_the_order_is_that_of_registration_and_one_that_fails_stops_nobody() -> None:
-    grid = ticker(10)
-    seen: list[str] = []
-    loop = asyncio.get_running_loop()
-    failures: list[object] = []
-    loop.set_exception_handler(lambda _, context: failures.append(context["exception"]))
-
-    def fails() -> None:
-        seen.append("b")
-        raise ValueError
-
-    removers = [grid.add(lambda: seen.append("a")), grid.add(fails), grid.add(lambda: seen.append("c"))]
-    await asyncio.sleep(0.015)
-    for remove in removers:
-        remove()
-    assert seen == ["a", "b", "c"]
-    assert len(failures) == 1
-
-
-async def test_an_idle_grid_has_no_timer() -> None:
-    ticker(10).add(lambda: None)()
-    scheduled = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
-    assert [timer for timer in scheduled if not timer.cancelled()] == []
+@pytest.mark.parametrize("neighbour", [False, True])
+async def test_the_grid_does_not_depend_on_who_is_there(neighbour: bool) -> None:
+    assert await ticks_of(0.0034, 5, neighbour) == [10, 20, 30, 40, 50]
 
 
 async def test_the_grid_does_not_drift() -> None:
+    seen = await ticks_of(0, 1000, False)
+    assert seen == list(range(10, 10_010, 10))[: len(seen)]
+    assert len(seen) >= 999
+
+
+async def test_an_idle_grid_sleeps_and_wakes_again() -> None:
     loop = asyncio.get_running_loop()
-    ticks: list[float] = []
-    remove = ticker(20).add(lambda: ticks.append(loop.time()))
-    await asyncio.sleep(3_600)
+    grid = ticker(10)
+    assert ticker(10) is grid
+    assert ticker(20) is not grid
+    remove = grid.add(lambda: None)
     remove()
-    assert len(ticks) == 180_000
-    assert max(abs(at - (n + 1) * 0.02) for n, at in enumerate(ticks)) < 1e-6
-
-
-# -- the clock of a call
-
-
-async def test_a_calls_time_begins_at_zero_and_its_wall_time_follows() -> None:
-    await asyncio.sleep(5)
-    clock = MediaClock(asyncio.get_running_loop())
-    assert clock.at_ms() == 0
-    began = clock.wall_ms()
-    await asyncio.sleep(1.2345)
-    assert (clock.at_ms(), clock.wall_ms() - began) == (1234, 1234)
-
-
-def test_wall_time_on_virtual_time_is_the_same_on_every_run() -> None:
-    async def wall() -> int:
-        return MediaClock(asyncio.get_running_loop()).wall_ms()
-
-    assert run_virtual(wall()) == run_virtual(wall()) == 1_767_225_600_000
-
-
-@pytest.mark.real_time
-async def test_the_same_code_runs_on_a_real_loop() -> None:
-    loop = asyncio.get_running_loop()
-    assert not is_virtual(loop)
-    clock = MediaClock(loop)
+    remove()  # twice is fine
+    await asyncio.sleep(0.0155)
+    seen: list[int] = []
+    remove = grid.add(lambda: seen.append(round(loop.time() * 1000)))
     await asyncio.sleep(0.01)
-    assert clock.at_ms() >= 10
-    assert not isinstance(loop, VirtualTimeLoop)
+    remove()
+    assert seen == [20]
+
+
+async def test_one_subscriber_that_fails_or_leaves_does_not_stop_the_others() -> None:
+    seen: list[str] = []
+    problems: list[str] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: problems.append(str(context["exception"])))
+    removes = []
+
+    def fails() -> None:
+        raise ValueError("in a tick")
+
+    def leaves() -> None:
+        seen.append("leaves")
+        removes[2]()
+        removes[1]()
+
+    removes += [ticker(10).add(fails), ticker(10).add(leaves)]
+    removes += [ticker(10).add(lambda: seen.append("gone")), ticker(10).add(lambda: seen.append("stays"))]
+    await asyncio.sleep(0.025)
+    for remove in removes:
+        remove()
+    assert seen == ["leaves", "stays", "stays"]
+    assert problems == ["in a tick", "in a tick"]

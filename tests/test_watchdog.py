@@ -1,92 +1,141 @@
-"""The watchdog: names the handler that holds the event loop. Real loops and a real thread."""
+"""The watchdog names the handler that holds the event loop: real time, a real thread."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 
 import pytest
 
-from voiceframe.call import Call
+from voiceframe import Observer, Processor, handles, observes
 from voiceframe.engine import EngineSettings
-from voiceframe.events import LoggedEvent
-from voiceframe.frames import InterruptionFrame, TranscriptionFrame
-from voiceframe.pipeline import Pipeline
-from voiceframe.processor import Processor, handles
-from voiceframe.transports import TextTransport
+from voiceframe.frames import EndFrame, Frame, InterruptionFrame, MessageFrame
+from voiceframe.testing.run import rig
+from voiceframe.watchdog import Watchdog
 
 pytestmark = pytest.mark.real_time
 
+BLOCKS_S = 0.4
+SETTINGS = EngineSettings(blocked_ms=100)
+
+
+@pytest.fixture
+def _often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look often, so that the tests need not block for long."""
+    monkeypatch.setattr("voiceframe.watchdog._PERIOD_S", 0.05)
+
 
 class Blocks(Processor):
-    @handles(TranscriptionFrame)
-    def on_words(self, frame: TranscriptionFrame) -> None:
-        time.sleep(0.9)  # noqa: ASYNC251
+    @handles(MessageFrame)
+    def on_message(self, frame: MessageFrame) -> Frame:
+        time.sleep(BLOCKS_S)
+        return frame
 
 
-class BlocksInTheMailbox(Processor):
-    @handles(TranscriptionFrame)
-    async def on_words_slowly(self, frame: TranscriptionFrame) -> None:
+class BlocksLater(Processor):
+    @handles(MessageFrame)
+    async def on_message(self, frame: MessageFrame) -> Frame:
         await asyncio.sleep(0)
-        time.sleep(0.9)  # noqa: ASYNC251
+        time.sleep(BLOCKS_S)  # noqa: ASYNC251  # that is what the watchdog is for
+        return frame
 
 
-class BlocksInTheSweep(Processor):
+class BlocksAfterAPush(Processor):
+    @handles(MessageFrame)
+    def on_message(self, frame: MessageFrame) -> None:
+        self.push(MessageFrame("a"))
+        self.push(MessageFrame("b"))
+
+
+class BlocksInASweep(Processor):
     @handles(InterruptionFrame)
-    def on_stop(self, frame: InterruptionFrame) -> None:
-        time.sleep(0.9)  # noqa: ASYNC251
+    def on_interruption(self, frame: InterruptionFrame) -> None:
+        time.sleep(BLOCKS_S)
+
+    @handles(MessageFrame)
+    def on_message(self, frame: MessageFrame) -> Frame:
+        self.interrupt("now")
+        return frame
 
 
-async def blocked(processor: Processor) -> list[LoggedEvent]:
-    """The events of a call in which `processor` got a transcription and an interruption."""
-    call = Call(TextTransport(), engine_settings=EngineSettings(blocked_ms=200))
-    events: list[LoggedEvent] = []
-    call.log.subscribe(events.append)
-    await call.start(Pipeline([call.transport.input(), processor, call.transport.output()]))
-    await asyncio.sleep(0.3)  # the watchdog has had a sign of life
-    call.send(TranscriptionFrame("hello"))
-    await asyncio.sleep(0.01)
-    call.hang_up()
-    await call.wait_ended()
-    await asyncio.sleep(0)
-    return [event for event in events if event.kind == "processor.blocked"]
+class BlocksAtTheEnd(Processor):
+    @handles(EndFrame)
+    def on_end(self, frame: EndFrame) -> None:
+        time.sleep(BLOCKS_S)
+
+
+class BlocksInATask(Processor):
+    @handles(MessageFrame)
+    def on_message(self, frame: MessageFrame) -> None:
+        self.spawn(self.work())
+
+    async def work(self) -> None:
+        time.sleep(BLOCKS_S)  # noqa: ASYNC251
+
+
+class Looks(Observer):
+    @observes(MessageFrame)
+    def look(self, frame: MessageFrame) -> None:
+        time.sleep(BLOCKS_S)
 
 
 @pytest.mark.parametrize(
-    ("processor", "handler"),
-    [(Blocks(), "on_words"), (BlocksInTheMailbox(), "on_words_slowly"), (BlocksInTheSweep(), "on_stop")],
-    ids=["def", "async def", "sweep"],
+    ("line", "named"),
+    [
+        ([Blocks], ("Blocks", "on_message")),
+        ([BlocksLater], ("BlocksLater", "on_message")),
+        ([BlocksAfterAPush, Blocks], ("Blocks", "on_message")),
+        ([BlocksInASweep], ("BlocksInASweep", "on_interruption")),
+        ([BlocksAtTheEnd], ("BlocksAtTheEnd", "on_end")),
+        ([BlocksInATask], ("BlocksInATask", "work")),
+        ([Looks], ("Looks", "look")),
+    ],
+    ids=lambda value: value[0].__name__ if isinstance(value, list) else "",
 )
-async def test_names_who_blocks(processor: Processor, handler: str) -> None:
-    events = await blocked(processor)
-    assert [(event.data["processor"], event.data["handler"]) for event in events] == [(processor.name, handler)]
-    assert events[0].data["blocked_ms"] >= 200
+@pytest.mark.usefixtures("_often")
+async def test_a_handler_that_blocks_is_named(
+    line: list[type[Processor]], named: tuple[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with rig(*[kind() for kind in line], engine_settings=SETTINGS) as call:
+        await asyncio.sleep(0.1)  # the watchdog has had a sign of life
+        with caplog.at_level(logging.WARNING, "voiceframe.watchdog"):
+            call.push(MessageFrame("x"))
+            await asyncio.sleep(0.01)
+            await call.ends()
+    blocked = call.events("processor.blocked")
+    assert blocked
+    assert {(event.data["processor"], event.data["handler"]) for event in blocked} == {named}
+    assert all(event.data["blocked_ms"] >= 100 for event in blocked)
+    assert f"{named[0]}.{named[1]} has blocked the event loop" in caplog.text
 
 
-async def test_a_loop_that_runs_is_left_alone() -> None:
-    class Fine(Processor):
-        @handles(TranscriptionFrame)
-        async def on_words(self, frame: TranscriptionFrame) -> None:
-            await asyncio.sleep(0.7)
+async def test_as_it_is_set_up_it_names_who_blocks_for_eight_tenths_of_a_second() -> None:
+    class BlocksLong(Processor):
+        @handles(MessageFrame)
+        def on_message(self, frame: MessageFrame) -> None:
+            time.sleep(0.8)
 
-    assert await blocked(Fine()) == []
-
-
-async def test_the_thread_lives_as_long_as_there_are_calls() -> None:
-    def watchdogs() -> int:
-        return sum(thread.name == "voiceframe-watchdog" for thread in threading.enumerate())
-
-    before = watchdogs()
-    calls = [Call(TextTransport()) for _ in range(3)]
-    for call in calls:
-        await call.start(Pipeline([call.transport.input(), call.transport.output()]))
-    assert watchdogs() == before + 1  # one for the loop, not one a call
-    for call in calls:
-        call.hang_up()
-        await call.wait_ended()
-    for _ in range(40):
-        if watchdogs() == before:
-            break
+    async with rig(BlocksLong()) as call:
+        await asyncio.sleep(0)
+        call.push(MessageFrame("x"))
         await asyncio.sleep(0.05)
-    assert watchdogs() == before
+        assert [event.data["processor"] for event in call.events("processor.blocked")] == ["BlocksLong"]
+        await call.ends()
+
+
+@pytest.mark.usefixtures("_often")
+async def test_who_does_not_block_is_not_named_and_the_thread_goes_with_the_last_call() -> None:
+    async with rig(engine_settings=SETTINGS) as one, rig(engine_settings=SETTINGS) as two:
+        watchdog = Watchdog.of(asyncio.get_running_loop())
+        thread = watchdog._thread
+        assert thread is not None
+        await asyncio.sleep(0.3)
+        await one.ends()
+        assert watchdog._thread is thread
+        await two.ends()
+        assert watchdog._thread is None
+        assert one.events("processor.blocked") == two.events("processor.blocked") == []
+    await asyncio.to_thread(thread.join, 2)
+    assert thread not in threading.enumerate()

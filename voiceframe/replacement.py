@@ -44,7 +44,7 @@ async def replace(engine: Engine, old: Processor, new: Processor) -> None:
     except BaseException:
         if not engine.finished:  # else the end of the call cleans up
             await engine.stop([fresh])
-        new._node = None
+            new._node = None
         raise
     finally:
         engine.changing.remove(fresh)

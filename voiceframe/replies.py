@@ -12,6 +12,7 @@ anything of it was played.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -156,7 +157,7 @@ class Replies:
         """Nothing more is delivered, protected or not, and nothing begins."""
         self._over = True
         self._protected.clear()
-        self.watermark = self.last
+        self.watermark = sys.maxsize
 
     def close(self) -> None:
         """The call is over: what is still open was heard as far as it is known."""

@@ -292,7 +292,7 @@ def node_steps(node: Node, frame_type: type[Frame], upstream: bool, *, inside: b
         steps.append(Step(_act(node, handler, upstream, inside), node, name, new, by=node))
     elif not inside and node.may_hold(frame_type.stream, upstream):
         steps.append(Step(node.gate_of(frame_type.stream, upstream), node, "gate", new, by=node))
-    if not node.is_source:
+    if not node.is_source and not issubclass(frame_type, StartFrame):
         steps.append(node.guard(upstream))
     return steps
 

@@ -93,7 +93,7 @@ class Watchdog:
 
     def _name(self, loop: asyncio.AbstractEventLoop, blocked_ms: int) -> bool:
         """Find out from the loop's stack which handler runs. Whether one was found."""
-        found = _culprit(sys._current_frames().get(self._thread_id))
+        found = _culprit(sys._current_frames().get(self._thread_id)) or self._spawner(loop)
         if found is None:
             return False
         engine, processor, handler = found
@@ -106,6 +106,15 @@ class Watchdog:
         except RuntimeError:
             return True
         return True
+
+    def _spawner(self, loop: asyncio.AbstractEventLoop) -> tuple[Engine, str, str] | None:
+        """Whose spawned work the running task is."""
+        task = asyncio.current_task(loop)
+        for engine in tuple(self._engines):
+            for node in engine.all_nodes():
+                if task is not None and (task in node.tasks or task in node.lasting):
+                    return engine, node.name, getattr(task.get_coro(), "__name__", "task")
+        return None
 
 
 def _culprit(frame: FrameType | None) -> tuple[Engine, str, str] | None:
