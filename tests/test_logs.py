@@ -154,3 +154,48 @@ class _Keeping(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.records.append(record)
+
+
+async def test_a_line_that_is_logged_in_a_call_has_the_call_the_turn_and_the_processor() -> None:
+    import asyncio
+
+    from voiceframe.frames import TranscriptionFrame, UserTurnFrame
+    from voiceframe.processor import Processor, handles
+    from voiceframe.testing import run
+
+    records: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.addFilter(CallFilter())
+    handler.emit = records.append  # type: ignore[method-assign]
+    logger = logging.getLogger("somebody.elses")
+    logger.addHandler(handler)
+    logger.propagate = False
+
+    class Talkative(Processor):
+        @handles(TranscriptionFrame)
+        def on_words(self, frame: TranscriptionFrame) -> None:
+            logger.warning("def")
+
+        @handles(UserTurnFrame)
+        async def on_turn(self, frame: UserTurnFrame) -> None:
+            await asyncio.sleep(1)
+            logger.warning("async def")
+            self.spawn(self.work())
+
+        async def work(self) -> None:
+            await asyncio.sleep(1)
+            logger.warning("spawned")
+
+    try:
+        result = await run(Talkative(), frames=[TranscriptionFrame("a"), UserTurnFrame(1, "b"), 3_000])
+        logger.warning("outside")
+    finally:
+        logger.removeHandler(handler)
+    call = result.events[0].call
+    seen = [(r.getMessage(), *(getattr(r, name) for name in ("call", "turn", "processor"))) for r in records]
+    assert seen == [
+        ("def", call, None, "Talkative"),
+        ("async def", call, 1, "Talkative"),
+        ("spawned", call, 1, "Talkative"),
+        ("outside", None, None, None),
+    ]

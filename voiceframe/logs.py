@@ -32,7 +32,7 @@ __all__ = [
     "turn_number",
 ]
 
-#: What the code that runs now is working on. The engine sets them for a call; an asyncio task inherits them.
+#: What `log_context()` says about the code that runs now; an asyncio task inherits it.
 call_id: Final[ContextVar[str | None]] = ContextVar("voiceframe_call", default=None)
 turn_number: Final[ContextVar[int | None]] = ContextVar("voiceframe_turn", default=None)
 processor_name: Final[ContextVar[str | None]] = ContextVar("voiceframe_processor", default=None)
@@ -56,13 +56,39 @@ def log_context(*, call: str | None = None, turn: int | None = None, processor: 
 
 
 class CallFilter(logging.Filter):
-    """Puts `call`, `turn` and `processor` on each record, unless `extra={"call": ...}` has. Lets everything pass."""
+    """Puts `call`, `turn` and `processor` on each record, and lets everything pass.
+
+    What `extra={"call": ...}` says comes first, then `log_context()`, then what the engine is doing now, which is read
+    off the stack: nothing is kept up to date for the case that somebody logs.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        for name, variable in (("call", call_id), ("turn", turn_number), ("processor", processor_name)):
-            if not hasattr(record, name):
-                setattr(record, name, variable.get())
+        place: tuple[str | int | None, ...] | None = None
+        for index, (name, variable) in enumerate(_CONTEXT):
+            if hasattr(record, name):
+                continue
+            value = variable.get()
+            if value is None:
+                place = place or _here()
+                value = place[index]
+            setattr(record, name, value)
         return True
+
+
+_CONTEXT: Final[tuple[tuple[str, ContextVar[Any]], ...]] = (
+    ("call", call_id),
+    ("turn", turn_number),
+    ("processor", processor_name),
+)
+
+
+def _here() -> tuple[str | int | None, ...]:
+    # A program that has no call has not loaded the engine, and need not for a line in the log.
+    if "voiceframe.engine" not in sys.modules:
+        return None, None, None
+    from .whereabouts import here
+
+    return here()
 
 
 class _Formatter(logging.Formatter):

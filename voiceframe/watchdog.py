@@ -1,7 +1,7 @@
 """A thread that notices when the event loop stands still, and names the handler that holds it.
 
-It costs the calls nothing: four times a second it asks the loop for a sign of life, and only when none comes it looks at
-the loop's stack.
+It costs the calls nothing: four times a second it asks the loop for a sign of life, and only when none comes it looks
+at the loop's stack.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 import weakref
-from types import CodeType, FrameType
 from typing import TYPE_CHECKING, ClassVar
 
 from .errors import ProcessorError
@@ -93,7 +92,11 @@ class Watchdog:
 
     def _name(self, loop: asyncio.AbstractEventLoop, blocked_ms: int) -> bool:
         """Find out from the loop's stack which handler runs. Whether one was found."""
-        found = _culprit(sys._current_frames().get(self._thread_id)) or self._spawner(loop)
+        from .whereabouts import handler_on, spawner_of  # knows the engine, which knows this module
+
+        found = handler_on(sys._current_frames().get(self._thread_id))
+        for engine in tuple(self._engines):
+            found = found or spawner_of(asyncio.current_task(loop), engine)
         if found is None:
             return False
         engine, processor, handler = found
@@ -106,37 +109,3 @@ class Watchdog:
         except RuntimeError:
             return True
         return True
-
-    def _spawner(self, loop: asyncio.AbstractEventLoop) -> tuple[Engine, str, str] | None:
-        """Whose spawned work the running task is."""
-        task = asyncio.current_task(loop)
-        for engine in tuple(self._engines):
-            for node in engine.all_nodes():
-                if task is not None and (task in node.tasks or task in node.lasting):
-                    return engine, node.name, getattr(task.get_coro(), "__name__", "task")
-        return None
-
-
-def _culprit(frame: FrameType | None) -> tuple[Engine, str, str] | None:
-    """The innermost engine frame of a stack tells whose handler runs: those of the dispatcher by their step, a lane by
-    what it runs."""
-    from .dispatcher import Dispatcher
-    from .lane import Lane
-
-    dispatch: dict[CodeType, str] = {
-        Dispatcher._cascade.__code__: "step",
-        Dispatcher._branch_off.__code__: "step",
-        Dispatcher._run_urgent.__code__: "step",
-        Lane._run.__code__: "lane",
-    }
-    while frame is not None:
-        kind = dispatch.get(frame.f_code)
-        if kind == "step":
-            step = frame.f_locals.get("step")
-            if step is not None:
-                return step.node.engine, step.node.name, step.handler
-        elif kind == "lane":
-            lane = frame.f_locals["self"]
-            return lane.node.engine, lane.node.name, frame.f_locals["handler"].name
-        frame = frame.f_back
-    return None
