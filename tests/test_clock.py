@@ -181,7 +181,7 @@ async def test_one_subscriber_that_fails_or_leaves_does_not_stop_the_others() ->
     problems: list[str] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: problems.append(str(context["exception"])))
-    removes = []
+    removes: list[Any] = []
 
     def fails() -> None:
         raise ValueError("in a tick")
@@ -198,3 +198,37 @@ async def test_one_subscriber_that_fails_or_leaves_does_not_stop_the_others() ->
         remove()
     assert seen == ["leaves", "stays", "stays"]
     assert problems == ["in a tick", "in a tick"]
+
+
+async def test_a_cancelled_timer_does_not_fire_and_does_not_move_time() -> None:
+    loop = asyncio.get_running_loop()
+    fired: list[str] = []
+    loop.call_later(1, fired.append, "a").cancel()
+    loop.call_later(2, fired.append, "b")
+    await asyncio.sleep(2)
+    assert fired == ["b"]
+
+
+async def test_an_idle_grid_has_no_timer() -> None:
+    ticker(10).add(lambda: None)()
+    scheduled = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
+    assert [timer for timer in scheduled if not timer.cancelled()] == []
+
+
+async def test_a_calls_time_begins_at_zero_and_its_wall_time_follows() -> None:
+    await asyncio.sleep(5)
+    clock = MediaClock(asyncio.get_running_loop())
+    assert clock.at_ms() == 0
+    began = clock.wall_ms()
+    await asyncio.sleep(1.2345)
+    assert (clock.at_ms(), clock.wall_ms() - began) == (1234, 1234)
+
+
+@pytest.mark.real_time
+async def test_the_same_code_runs_on_a_real_loop() -> None:
+    loop = asyncio.get_running_loop()
+    assert not is_virtual(loop)
+    clock = MediaClock(loop)
+    await asyncio.sleep(0.01)
+    assert clock.at_ms() >= 10
+    assert not isinstance(loop, VirtualTimeLoop)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from voiceframe import Call, Pipeline, Processor, handles
 from voiceframe.engine import EngineSettings
 from voiceframe.frames import (
+    BotStartedSpeakingFrame,
     CancelFrame,
     EndFrame,
     Frame,
@@ -32,7 +33,9 @@ from voiceframe.transports.text import TextTransport
 
 GRACE_MS = 1_000
 MARGIN_MS = 2_000
-QUICK = EngineSettings(cancel_grace_ms=GRACE_MS, end_margin_ms=MARGIN_MS, cleanup_timeout_ms=500, setup_timeout_ms=3_000)
+QUICK = EngineSettings(
+    cancel_grace_ms=GRACE_MS, end_margin_ms=MARGIN_MS, cleanup_timeout_ms=500, setup_timeout_ms=3_000
+)
 #: An end without audio to play: its margin, then a cancellation of at most twice the grace.
 BOUND_MS = MARGIN_MS + 2 * GRACE_MS
 
@@ -272,6 +275,21 @@ async def test_the_bound_is_the_audio_still_to_play_and_the_margin_under_the_cap
             assert bound_ms <= await bound_of(call) <= bound_ms + 300
 
 
+async def test_an_end_waits_on_while_something_plays() -> None:
+    class Plays(Processor):
+        def remaining_ms(self) -> int:
+            return 1_000 if self.call.clock.at_ms() < 9_000 else 0
+
+        @handles(EndFrame)
+        async def on_end(self, frame: EndFrame) -> None:
+            await asyncio.sleep(9)
+
+    async with rig(Plays()) as call:
+        call.call.engine.request_end("completed")
+        assert await bound_of(call) == 9_000  # not cut after 6 s
+    assert not call.call.engine._ending.cancelled
+
+
 async def test_a_second_end_changes_nothing() -> None:
     class Slow(Processor):
         @handles(EndFrame)
@@ -329,6 +347,46 @@ async def test_what_was_sent_upstream_before_the_end_arrives() -> None:
         "Slow bye",
     ]
     assert len(call.result.up) == 2
+
+
+async def test_what_one_mailbox_sends_upstream_to_the_next_arrives_as_well() -> None:
+    class First(Processor):
+        @handles(TranscriptionFrame, upstream=True)
+        async def on_words(self, frame: TranscriptionFrame) -> Frame:
+            await asyncio.sleep(0.001)
+            return frame
+
+    class Second(First):
+        @handles(ToolResultFrame, upstream=True)
+        async def on_result(self, frame: ToolResultFrame) -> Frame:
+            await asyncio.sleep(0.001)
+            return frame
+
+    for line in ([First(), Second()], [Second(), First(), Second()]):
+        async with rig(*line) as call:
+            call.up(TranscriptionFrame("x"), ToolResultFrame("x"), TranscriptionFrame("y"), ToolResultFrame("y"))
+            await call.ends()
+        assert len(call.result.up) == 4
+
+
+async def test_work_that_is_spawned_by_the_handler_of_the_end_is_waited_for() -> None:
+    class Reports(Processor):
+        @handles(EndFrame)
+        def on_end(self, frame: EndFrame) -> None:
+            self.push(MessageFrame("pushed"))
+            self.spawn(self.work())
+
+        async def work(self) -> None:
+            await asyncio.sleep(1)
+            self.push(MessageFrame("done"))
+
+    class ReportsLater(Reports):
+        async def on_end(self, frame: EndFrame) -> None:  # type: ignore[override]
+            await asyncio.sleep(1)
+            Reports.on_end(self, frame)
+
+    result = await run(Reports(), ReportsLater())
+    assert [f.data for f in result.down if isinstance(f, MessageFrame)] == ["pushed", "done", "pushed", "done"]
 
 
 async def test_work_that_must_finish_survives_a_hang_up_and_has_the_grace_in_a_cancellation() -> None:
@@ -461,7 +519,9 @@ async def test_cleanup_is_the_last_thing_that_runs_and_a_failure_of_one_touches_
     result = await run(Cleans(), PushesInCleanup(), CancelsItsCleanup(), HangsInCleanup(), Cleans())
     assert cleaned == ["Cleans", "Cleans#2"]
     assert result.down == []
-    assert [event.data["processor"] for event in result.events if event.kind == "processor.failed"] == ["PushesInCleanup"]
+    assert [event.data["processor"] for event in result.events if event.kind == "processor.failed"] == [
+        "PushesInCleanup"
+    ]
     assert [event.data for event in result.events if event.kind == "processor.abandoned"] == [
         {"processor": "HangsInCleanup", "handler": "cleanup"}
     ]
@@ -541,6 +601,30 @@ async def test_a_wish_made_right_after_an_interruption_does_not_lapse_by_it() ->
         outside.call.say("Goodbye!")
         assert await outside.call.end("done")
         assert outside.record.heard[-1] == "Goodbye!"
+
+
+async def test_a_wish_does_not_lapse_by_a_reply_that_was_cut_before_it_and_has_not_had_its_last_word() -> None:
+    async with rig() as call:
+        call.call.say("A long story.")
+        call.up(BotStartedSpeakingFrame(1))
+        call.call.interrupt()
+        assert call.call.replies.open
+        assert await call.call.end("done")
+        assert call.call.clock.at_ms() == 0
+
+
+async def test_a_goodbye_that_still_waits_in_the_queue_is_part_of_the_wish() -> None:
+    async with Outside(engine_settings=EngineSettings(tick_frames=1)) as outside:
+        state = outside.call.engine.dispatcher.state
+        state.running = object()  # type: ignore[assignment]  # another call's cascade
+        for _ in range(5):
+            outside.call.send(MessageFrame("x"))
+        outside.call.send(SayFrame("Thank you for calling. Goodbye!"))
+        state.running = None
+        wish = asyncio.ensure_future(outside.call.end("done"))
+        await asyncio.sleep(0.5)
+        outside.transport.type("wait")
+        assert await wish is False
 
 
 async def test_a_goodbye_that_may_not_be_interrupted_is_heard_and_the_wish_stands() -> None:

@@ -64,10 +64,8 @@ class Refuses(Processor):
     @handles(MessageFrame, on_interrupt="cancel")
     async def on_message(self, frame: MessageFrame) -> None:
         for _ in range(3):
-            try:
+            with contextlib.suppress(BaseException):
                 await asyncio.sleep(3600)
-            except BaseException:  # noqa: B036, PERF203, S110
-                pass
 
 
 async def one_call(*processors: Processor, number: int) -> weakref.ref[Call]:
@@ -187,9 +185,7 @@ async def test_two_hundred_calls_stay_fair_beside_a_flooded_one() -> None:
     settings = EngineSettings(tick_frames=16)
     async with contextlib.AsyncExitStack() as stack:
         flooded = await stack.enter_async_context(rig(Counts("flooded"), engine_settings=settings))
-        others = [
-            await stack.enter_async_context(rig(Counts(str(n)), engine_settings=settings)) for n in range(200)
-        ]
+        others = [await stack.enter_async_context(rig(Counts(str(n)), engine_settings=settings)) for n in range(200)]
         state = flooded.call.engine.dispatcher.state
         state.running = object()  # type: ignore[assignment]  # all of it arrives at once
         for _ in range(1000):
@@ -198,7 +194,7 @@ async def test_two_hundred_calls_stay_fair_beside_a_flooded_one() -> None:
             for _ in range(5):
                 other.push(MessageFrame("x"))
         state.running = None
-        while len(handled) < 2000:
+        while len(handled) < 2000:  # noqa: ASYNC110  # turn by turn
             await asyncio.sleep(0)
         # The last frame of every neighbour came through while the flood had hardly begun.
         last = max(index for index, who in enumerate(handled) if who != "flooded")

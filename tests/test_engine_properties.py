@@ -7,20 +7,17 @@ hop; the handlers themselves note when they were started, and on what.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voiceframe import Agent, Call, Observer, Parallel, Pipeline, Processor, handles, observes
+from voiceframe import Observer, Parallel, Processor, handles, observes
 from voiceframe.audio import PCM_8K, Audio
-from voiceframe.call import CallSettings
-from voiceframe.engine import EngineSettings
 from voiceframe.frames import (
-    EndFrame,
     Frame,
     InputAudioFrame,
     InterimTranscriptionFrame,
@@ -33,11 +30,8 @@ from voiceframe.frames import (
     ToolResultFrame,
     TranscriptionFrame,
     UpdateSettingsFrame,
-    UserTurnFrame,
 )
-from voiceframe.testing import CallTranscript
 from voiceframe.testing.run import Rig, rig
-from voiceframe.transports.text import TextTransport
 
 #: Frames of every stream that can be pushed, several types for some.
 KINDS: tuple[type[Frame], ...] = (
@@ -78,7 +72,7 @@ class World:
         if kind is MessageFrame:
             return self.tag(MessageFrame(None))
         assert kind in (TranscriptionFrame, InterimTranscriptionFrame)
-        return self.tag(kind("x"))  # type: ignore[call-arg]
+        return self.tag(kind("x"))
 
     def start(self, processor: Processor, frame: Frame) -> None:
         """A handler begins."""
@@ -252,12 +246,23 @@ shapes = st.builds(
 steps = st.one_of(
     st.tuples(st.just("push"), st.lists(st.sampled_from(KINDS), min_size=1, max_size=8)),
     st.tuples(st.just("up"), st.lists(st.sampled_from(KINDS), min_size=1, max_size=3)),
-    st.tuples(st.just("task"), st.integers(0, 5), st.lists(st.sampled_from(KINDS), min_size=1, max_size=6), st.sampled_from([0, 0, 3])),
+    st.tuples(
+        st.just("task"),
+        st.integers(0, 5),
+        st.lists(st.sampled_from(KINDS), min_size=1, max_size=6),
+        st.sampled_from([0, 0, 3]),
+    ),
     st.tuples(st.just("jam"), st.integers(0, 5), st.lists(st.sampled_from(KINDS), min_size=1, max_size=6)),
     st.tuples(st.just("sleep"), st.sampled_from([0, 1, 7, 40])),
-    st.tuples(st.just("interrupt"),),
-    st.tuples(st.just("pause"),),
-    st.tuples(st.just("settings"),),
+    st.tuples(
+        st.just("interrupt"),
+    ),
+    st.tuples(
+        st.just("pause"),
+    ),
+    st.tuples(
+        st.just("settings"),
+    ),
     st.tuples(st.just("reply"), st.booleans()),
 )
 
@@ -315,7 +320,7 @@ def in_order(before: list[tuple[Stream, int]], after: list[tuple[Stream, int]]) 
 
 
 def check_order(notes: list[Notes]) -> None:
-    for index, (one, other) in enumerate(zip(notes, notes[1:], strict=False)):
+    for index, (one, other) in enumerate(pairwise(notes)):
         assert in_order(one.down, other.down) is None, f"downstream, at processor {index}"
         assert in_order(other.up, one.up) is None, f"upstream, at processor {index}"
 
@@ -356,7 +361,7 @@ def check_nothing_lost(world: World, notes: list[Notes]) -> None:
     """Every frame that is not part of a reply passes every place behind the one where it was made, once."""
     streams = {number: frame.stream for frame in world.kept for number in [world.tags[id(frame)]]}
     for way, places in (("down", notes), ("up", notes[::-1])):
-        for one, other in zip(places, places[1:], strict=False):
+        for one, other in pairwise(places):
             before = [n for _, n in getattr(one, way) if not isinstance(world.kept[n - 1], TextFrame)]
             after = [n for _, n in getattr(other, way) if not isinstance(world.kept[n - 1], TextFrame)]
             lost = set(before) - set(after)

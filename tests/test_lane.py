@@ -15,6 +15,7 @@ from voiceframe.frames import (
     BotStartedSpeakingFrame,
     EndFrame,
     Frame,
+    HeardFrame,
     InputAudioFrame,
     InterimTranscriptionFrame,
     InterruptionFrame,
@@ -46,7 +47,9 @@ class Slow(Processor):
 
 async def test_a_slow_handler_delays_its_stream_at_its_processor_and_nothing_else() -> None:
     async with rig(Slow()) as call:
-        call.push(TranscriptionFrame("words"), InterimTranscriptionFrame("same stream"), audio(1), ToolResultFrame("id"))
+        call.push(
+            TranscriptionFrame("words"), InterimTranscriptionFrame("same stream"), audio(1), ToolResultFrame("id")
+        )
         assert [type(frame) for frame in call.result.down] == [InputAudioFrame, ToolResultFrame]
         await call.ends()
     assert [type(frame) for frame in call.result.down[2:]] == [TranscriptionFrame, InterimTranscriptionFrame]
@@ -95,7 +98,9 @@ async def test_a_concurrent_handler_waits_for_its_setup_and_then_keeps_its_order
         assert call.result.down == []
         call.push(audio(3))
         await asyncio.sleep(1)
-        call.push(TranscriptionFrame("second"), audio(4))  # all that was early is through: from now on beside the mailbox
+        call.push(
+            TranscriptionFrame("second"), audio(4)
+        )  # all that was early is through: from now on beside the mailbox
         assert [f.audio.data[0] for f in call.result.down if isinstance(f, InputAudioFrame)] == [0, 1, 2, 3, 4]
         await call.ends()
     assert call.result.texts == ["first", "second"]
@@ -108,6 +113,10 @@ async def test_what_travels_the_other_way_does_not_wait() -> None:
         @handles(TextFrame)
         async def on_text(self, frame: TextFrame) -> Frame:
             await asyncio.sleep(10)
+            return frame
+
+        @handles(HeardFrame, upstream=True)
+        async def on_heard(self, frame: HeardFrame) -> Frame:
             return frame
 
     async with rig(Voice()) as call:
@@ -347,6 +356,28 @@ async def test_a_cancellation_that_meets_a_result_does_not_strike_the_next_handl
     assert not call.events("processor.failed")
 
 
+async def test_the_next_handler_knows_nothing_of_a_cancellation() -> None:
+    """A task that was cancelled once counts it for ever, and a `TaskGroup` in it takes that for a cancellation of its
+    own: what follows runs in another task."""
+
+    class Groups(Speaks):
+        @handles(TranscriptionFrame)
+        async def on_words(self, frame: TranscriptionFrame) -> Frame:
+            task = asyncio.current_task()
+            assert task is not None
+            assert task.cancelling() == 0
+            return frame
+
+    speaks = Groups()
+    async with rig(speaks) as call:
+        call.push(MessageFrame("one"), TranscriptionFrame("next"))
+        await asyncio.sleep(0.5)
+        call.call.interrupt()
+        await call.ends()
+    assert call.result.texts == ["0", "next"]
+    assert call.result.errors == []
+
+
 async def test_a_handler_that_awaits_what_a_sweep_cancelled_fails_alone() -> None:
     """A CancelledError that nobody asked this handler for is an error of it, and its lane goes on."""
 
@@ -428,6 +459,23 @@ async def test_audio_is_dropped_when_nothing_else_may_be() -> None:
         call.push(TranscriptionFrame("4"), audio(1))
         assert [event.data["dropped"] for event in call.events("processor.overflow")] == [1]
         assert not call.call.engine.ending
+
+
+async def test_a_control_frame_is_taken_over_the_bound() -> None:
+    updates: list[str] = []
+
+    class Updates(Slow):
+        @handles(UpdateSettingsFrame)
+        def on_update(self, frame: UpdateSettingsFrame) -> None:
+            updates.append(frame.target)
+
+    async with rig(Updates(), engine_settings=EngineSettings(mailbox_frames=4, end_margin_ms=10_000)) as call:
+        call.push(TranscriptionFrame("running"))
+        await asyncio.sleep(0)
+        call.push(*[TranscriptionFrame(str(number)) for number in range(4)], UpdateSettingsFrame("x", {}))
+        assert await call.ends() == "completed"
+    assert updates == ["x"]
+    assert len(call.result.texts) == 5
 
 
 @pytest.mark.parametrize("frame", [TranscriptionFrame("words"), TextFrame("speech", 1)], ids=["words", "speech"])

@@ -166,7 +166,7 @@ async def test_a_line_that_is_logged_in_a_call_has_the_call_the_turn_and_the_pro
     records: list[logging.LogRecord] = []
     handler = logging.Handler()
     handler.addFilter(CallFilter())
-    handler.emit = records.append  # type: ignore[method-assign]
+    handler.emit = records.append  # type: ignore[assignment,method-assign]
     logger = logging.getLogger("somebody.elses")
     logger.addHandler(handler)
     logger.propagate = False

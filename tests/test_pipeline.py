@@ -17,7 +17,6 @@ from voiceframe.frames import (
     InterimTranscriptionFrame,
     InterruptionFrame,
     MessageFrame,
-    OutputAudioFrame,
     TranscriptionFrame,
     UpdateSettingsFrame,
 )
@@ -117,8 +116,8 @@ REFUSED: dict[str, tuple[Callable[[], Pipeline], str]] = {
     ),
     "link.async-urgent": (
         lambda: Pipeline([Source(), Parallel([SlowToStop()]), Sink()]),
-        "SlowToStop.on_interruption is an `async def` handler of InterruptionFrame, which must run before anything else "
-        "may. Make it `def on_interruption(self, frame)`; start slow work from it with `self.spawn(...)`.",
+        "SlowToStop.on_interruption is an `async def` handler of InterruptionFrame, which must run before anything "
+        "else may. Make it `def on_interruption(self, frame)`; start slow work from it with `self.spawn(...)`.",
     ),
     "link.not-an-observer": (
         lambda: Pipeline([Source(), Sink()], observers=[Middle()]),  # type: ignore[list-item]
@@ -136,8 +135,8 @@ REFUSED: dict[str, tuple[Callable[[], Pipeline], str]] = {
     ),
     "link.format": (
         lambda: Pipeline([Source8k(), Hears16k(), Sink()]),
-        "Source8k produces pcm_s16le at 8000 Hz, Hears16k accepts only pcm_s16le at 16000 Hz, and nothing here converts "
-        "it. Choose another format (`Hears16k.accepts`), or put a processor between them that converts.",
+        "Source8k produces pcm_s16le at 8000 Hz, Hears16k accepts only pcm_s16le at 16000 Hz, and nothing here "
+        "converts it. Choose another format (`Hears16k.accepts`), or put a processor between them that converts.",
     ),
 }
 
@@ -157,6 +156,7 @@ def test_every_way_to_be_refused_has_a_test() -> None:
         "link.shared",  # below
         "link.observer-handles",  # below
         "link.unknown",  # test_replace.py
+        "link.replaces-itself",  # test_replace.py
         "link.not-a-pipeline",  # test_app.py
     }
     assert set(LinkError.codes) == {*REFUSED, *elsewhere}
@@ -257,7 +257,10 @@ class Redacts(Processor):
         return frame.replace(text="*")
 
 
-class MarksLater(Marks):
+class MarksLater(Processor):
+    def __init__(self, mark: str) -> None:
+        self.mark = mark
+
     @handles(TranscriptionFrame)
     async def on_words(self, frame: TranscriptionFrame) -> list[Frame]:
         await asyncio.sleep(0.5)
@@ -292,14 +295,9 @@ async def test_a_frame_that_no_branch_takes_passes_the_block() -> None:
 
 async def test_blocks_nest() -> None:
     inner = Parallel([Marks("3")], [OtherWords(), Parallel([Marks("4")], [Passes()])])
-    assert await texts(Parallel([Marks("1"), inner], [Redacts()])) == ["a", "a3", "a4", "a1", "a13", "a14", "*"] + [
-        "b",
-        "b3",
-        "b4",
-        "b1",
-        "b13",
-        "b14",
-        "*",
+    assert await texts(Parallel([Marks("1"), inner], [Redacts()])) == [
+        *("a", "a3", "a4", "a1", "a13", "a14", "*"),
+        *("b", "b3", "b4", "b1", "b13", "b14", "*"),
     ]
 
 
@@ -409,4 +407,11 @@ async def test_observers_inside_of_a_block_see_what_passes_it() -> None:
 async def test_output_audio_formats_are_checked_against_the_sink() -> None:
     with pytest.raises(LinkError, match="Speaks16k produces pcm_s16le at 16000 Hz, SinkPCMU accepts only mulaw"):
         Pipeline([Source(), Speaks16k(), SinkPCMU()]).check()
-    assert OutputAudioFrame.mortal
+
+
+async def test_a_call_that_was_refused_has_no_engine() -> None:
+    call = Call(TextTransport())
+    with pytest.raises(LinkError):
+        await call.start(Pipeline([Middle()]))
+    assert not call.ended
+    assert call.reason == ""

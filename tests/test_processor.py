@@ -18,6 +18,7 @@ from voiceframe.frames import (
     InterruptionFrame,
     MessageFrame,
     StartFrame,
+    Stream,
     TextFrame,
     TranscriptionFrame,
     UpdateSettingsFrame,
@@ -107,18 +108,18 @@ async def test_an_override_keeps_the_declaration_of_its_base() -> None:
         assert [frame.data for frame in result.down if isinstance(frame, MessageFrame)] == [said]
 
 
-def generator(self: Any, frame: Frame) -> Any:
+def generator(self: Any, frame: Any) -> Any:
     yield frame
 
 
-async def async_generator(self: Any, frame: Frame) -> Any:
+async def async_generator(self: Any, frame: Any) -> Any:
     yield frame
 
 
-async def coroutine(self: Any, frame: Frame) -> None: ...
+async def coroutine(self: Any, frame: Any) -> None: ...
 
 
-def function(self: Any, frame: Frame) -> None: ...
+def function(self: Any, frame: Any) -> None: ...
 
 
 @pytest.mark.parametrize(
@@ -130,7 +131,7 @@ def function(self: Any, frame: Frame) -> None: ...
         ("handler.not-a-frame", lambda: handles(TextFrame("x", 1))(function)),  # type: ignore[call-overload]
         ("handler.generator", lambda: handles(TextFrame)(generator)),
         ("handler.generator", lambda: handles(TextFrame)(async_generator)),
-        ("handler.async-observer", lambda: observes(TextFrame)(coroutine)),  # type: ignore[type-var]
+        ("handler.async-observer", lambda: observes(TextFrame)(coroutine)),  # type: ignore[arg-type]
         ("handler.concurrent-async", lambda: handles(TextFrame, concurrent=True)(coroutine)),
         ("handler.interrupt-mode", lambda: handles(TextFrame, on_interrupt="stop")(function)),  # type: ignore[call-overload]
     ],
@@ -405,3 +406,59 @@ async def test_development_mode_names_who_takes_frames_and_lets_none_through(
     swallows = [e for e in result.events if e.kind == "processor.swallows"]
     expected = [{"processor": processor.__name__, "frame": "MessageFrame", "count": 50}]
     assert [event.data for event in swallows] == (expected if named else [])
+
+
+async def test_a_frame_that_nobody_takes_reaches_the_other_end() -> None:
+    class Deaf(Processor):
+        @handles(TextFrame)
+        def on_text(self, frame: TextFrame) -> None: ...
+
+    result = await run(Deaf(), Deaf(), frames=[TranscriptionFrame("hello")])
+    assert result.texts == ["hello"]
+
+
+async def test_an_override_may_take_other_types() -> None:
+    class Base(Processor):
+        @handles(TranscriptionFrame)
+        def on_words(self, frame: TranscriptionFrame) -> Frame:
+            return frame.replace(text="base")
+
+    class Derived(Base):
+        @handles(TextFrame)
+        def on_words(self, frame: TextFrame) -> Frame:  # type: ignore[override]
+            return frame.replace(text="derived")
+
+    result = await run(Derived(), frames=[TranscriptionFrame("a"), TextFrame("b", 1)])
+    assert result.texts == ["a", "derived"]
+
+
+def test_the_same_type_in_both_directions_is_no_conflict() -> None:
+    class Both(Processor):
+        @handles(TextFrame)
+        def down(self, frame: TextFrame) -> None: ...
+
+        @handles(TextFrame, upstream=True)
+        def up(self, frame: TextFrame) -> None: ...
+
+    assert len(Both.table.handlers) == 2
+
+
+def test_frames_are_copied_with_changes_and_refuse_unknown_ones() -> None:
+    frame = TranscriptionFrame("hello", language="en", at_ms=7)
+    other = frame.replace(text="bye")
+    assert (other.text, other.language, other.at_ms, frame.text) == ("bye", "en", 7, "hello")
+    with pytest.raises(TypeError, match="colour"):
+        frame.replace(colour="red")
+    for frame_type in (StartFrame, EndFrame, InterruptionFrame):
+        assert not hasattr(frame_type, "__dict__") or "__slots__" in frame_type.__dict__
+
+
+def test_a_frame_type_keeps_the_stream_of_its_base() -> None:
+    class Own(TranscriptionFrame):
+        __slots__ = ()
+
+    assert Own("hello").replace(text="bye") == Own("bye")
+    with pytest.raises(TypeError, match="Stray is a TranscriptionFrame, so it must keep its `stream`"):
+
+        class Stray(TranscriptionFrame):
+            stream = Stream.CONTROL

@@ -13,7 +13,15 @@ from voiceframe import Observer, Parallel, Processor, handles, observes
 from voiceframe.call import current_call
 from voiceframe.engine import EngineSettings
 from voiceframe.errors import CallEnded, LinkError, ProcessorError
-from voiceframe.frames import EndFrame, Frame, InterruptionFrame, MessageFrame, StartFrame, TextFrame, TranscriptionFrame
+from voiceframe.frames import (
+    EndFrame,
+    Frame,
+    InterruptionFrame,
+    MessageFrame,
+    StartFrame,
+    TextFrame,
+    TranscriptionFrame,
+)
 from voiceframe.testing.run import rig
 
 
@@ -287,6 +295,26 @@ async def test_what_cannot_take_the_place_is_refused() -> None:
         await call.ends()
         with pytest.raises(CallEnded):
             await call.call.replace(old, AtOnce("-new"))
+
+
+async def test_a_processor_does_not_replace_itself() -> None:
+    """It would wait for the end of the very work that waits for it."""
+
+    class Selfless(Processor):
+        @handles(MessageFrame)
+        async def on_message(self, frame: MessageFrame) -> None:
+            await self.call.replace(self, AtOnce("-new"))
+
+        @handles(TranscriptionFrame)
+        async def on_words(self, frame: TranscriptionFrame) -> Frame:
+            self.spawn(self.call.replace(self, AtOnce("-new")))
+            return frame
+
+    async with rig(Selfless()) as call:
+        call.push(MessageFrame("x"), TranscriptionFrame("x"))
+        await call.ends()
+    assert [getattr(error, "code", None) for error in call.result.errors] == ["link.replaces-itself"] * 2
+    assert "Selfless is to be replaced by work of its own" in str(call.result.errors[0])
 
 
 async def test_a_concurrent_handler_of_the_new_one_waits_for_the_old_one_too() -> None:

@@ -24,7 +24,8 @@ from voiceframe.testing.run import Rig, rig
 def heard(call: Rig) -> list[tuple[int, str, bool]]:
     """What the log says was heard: number, text, whether it was all."""
     return [
-        (event.data["reply"], (event.personal or {})["text"], event.data["complete"]) for event in call.events("reply.heard")
+        (event.data["reply"], (event.personal or {})["text"], event.data["complete"])
+        for event in call.events("reply.heard")
     ]
 
 

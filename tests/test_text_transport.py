@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voiceframe import Call, Pipeline, Processor, handles
+from voiceframe import Call, Observer, Pipeline, Processor, handles, observes
 from voiceframe.frames import (
     BotStartedSpeakingFrame,
     BotStoppedSpeakingFrame,
@@ -281,3 +281,98 @@ async def test_each_reply_has_one_last_word_and_the_log_knows_what_was_heard(
         if heard[number].data["complete"]:
             assert kept == text
     assert "".join((event.personal or {})["text"] for event in line.record.of("reply.heard")) == line.heard or pace == 0
+
+
+class Ear(Observer):
+    """Hears what the output says was heard."""
+
+    def __init__(self) -> None:
+        self.heard: list[HeardFrame] = []
+
+    @observes(HeardFrame)
+    def on_heard(self, frame: HeardFrame) -> None:
+        self.heard.append(frame)
+
+
+async def start(transport: TextTransport) -> tuple[Call, Ear]:
+    call, ear = Call(transport), Ear()
+    await call.start(Pipeline([transport.input(), transport.output()], observers=[ear]))
+    await asyncio.sleep(0)
+    return call, ear
+
+
+@given(st.integers(0, 4_000))
+async def test_an_interruption_cuts_at_the_word_and_each_reply_is_closed_once(after_ms: int) -> None:
+    transport = TextTransport()
+    call, ear = await start(transport)
+    text = "One two three. Four five six seven, eight. Nine."
+    reply = call.say(text)
+    other = call.say("And then this.")
+    await asyncio.sleep(after_ms / 1000)
+    transport.type("stop")
+    heard, later = await reply, await other
+    assert text.startswith(heard.text)
+    assert heard.complete is (heard.text == text)
+    assert heard.text == text[: len(heard.text)].rstrip() or heard.complete
+    assert "".join(f.text for f in ear.heard if f.reply == 1) == heard.text
+    finals = [frame.reply for frame in ear.heard if frame.final]
+    assert len(finals) == len(set(finals))
+    assert later.complete is False or heard.complete
+    call.hang_up()
+    await call.wait_ended()
+
+
+@given(st.integers(0, 1_500), st.integers(1, 5_000))
+async def test_a_pause_loses_nothing(after_ms: int, length_ms: int) -> None:
+    transport = TextTransport()
+    call, _ = await start(transport)
+    text = "Please hold the line while I look."
+    reply = call.say(text)
+    await asyncio.sleep(after_ms / 1000)
+    transport.output().push(PauseFrame(reply.number))
+    await asyncio.sleep(length_ms / 1000)
+    assert reply.heard is None
+    transport.output().push(ResumeFrame(reply.number))
+    heard = await reply
+    assert (heard.text, heard.complete) == (text, True)
+    # The whole took as long as it takes, and the pause.
+    assert call.clock.at_ms() == pytest.approx(len(text) * 10_000 / 180 + length_ms, abs=2)
+    call.hang_up()
+    await call.wait_ended()
+
+
+async def test_the_pace_does_not_drift() -> None:
+    transport = TextTransport(words_per_minute=170)
+    call, _ = await start(transport)
+    text = " ".join(["word"] * 2_000)
+    await call.say(text)
+    assert call.clock.at_ms() == pytest.approx(len(text) * 10_000 / 170, abs=2)
+    call.hang_up()
+    await call.wait_ended()
+
+
+async def test_a_reply_without_words_does_not_hold_up_the_next_one() -> None:
+    transport = TextTransport()
+    call, _ = await start(transport)
+    stuck = call.replies.begin()
+    call.send(ReplyStartedFrame(stuck))
+    heard = await call.say("Sorry, could you say that again?")
+    assert heard.complete
+    call.hang_up()
+    await call.wait_ended()
+
+
+async def test_words_that_come_late_are_said_late_and_the_reply_is_closed_by_its_end() -> None:
+    transport = TextTransport()
+    call, ear = await start(transport)
+    number = call.replies.begin()
+    call.send(ReplyStartedFrame(number))
+    call.send(TextFrame("One moment.", number))
+    await asyncio.sleep(5)
+    call.send(TextFrame(" Here it is.", number))
+    await asyncio.sleep(5)
+    assert not any(frame.final for frame in ear.heard)
+    call.send(ReplyEndedFrame(number))
+    assert [frame.complete for frame in ear.heard if frame.final] == [True]
+    call.hang_up()
+    await call.wait_ended()

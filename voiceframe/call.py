@@ -18,9 +18,18 @@ from .dispatcher import current_call
 from .ending import EndWish
 from .engine import Engine, EngineSettings
 from .errors import CallEnded, Unsupported
-from .events import CallAnswered, CallStarted, ConnectionAttached, ConnectionLost, EventLog
+from .events import (
+    CallAnswered,
+    CallStarted,
+    ConnectionAttached,
+    ConnectionLost,
+    Environment,
+    EventLog,
+    Feed,
+    LegClosed,
+    LegOpened,
+)
 from .events import CallEnded as CallEndedEvent
-from .events import Environment, Feed, LegClosed, LegOpened
 from .frames import Frame
 from .pipeline import Pipeline
 from .processor import Processor
@@ -301,7 +310,7 @@ class Call:
 
     @contextlib.contextmanager
     def private(self) -> Iterator[None]:
-        """While this context is open no audio, text or digits of the call are kept: events lose their personal fields."""
+        """While this context is open no audio, text or digits are kept: events lose their personal fields."""
         self.log.private += 1
         try:
             yield

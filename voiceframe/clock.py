@@ -200,7 +200,7 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
             "virtual.deadlock", at_ms=round(self._now * 1000), waiting=", ".join(waiting[:8]) or "the loop"
         )
 
-    # The base types these with the callback's own arguments, which a subclass in Python 3.11's typing cannot repeat well.
+    # The base is typed with the callback's own arguments.
     def call_later(  # type: ignore[override]
         self, delay: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
@@ -244,7 +244,7 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
             self.call_soon(deliver, result, None)
         return future
 
-    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  # the base's
         """There is none."""
 
     def _process_events(self, event_list: list[Never]) -> None:

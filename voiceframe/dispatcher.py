@@ -1,8 +1,9 @@
 """The dispatcher: which frame runs when.
 
-One per call. Depth first, run to completion: what a handler returns or pushes runs to its end, in order, before the next
-queued frame starts; this is a *cascade*. The ready queue holds only what comes from outside of a cascade: transports,
-tasks, timers. A *sweep* brings an urgent frame to all its handlers before any other frame.
+One per call. Depth first, run to completion: what a handler returns or pushes runs to its end, in order, before the
+next queued frame starts; this is a *cascade*. The ready queue holds what comes from outside of a cascade (transports,
+tasks, timers) and what has to wait behind that. A *sweep* brings an urgent frame to all its handlers before any other
+frame.
 """
 
 from __future__ import annotations
@@ -178,6 +179,8 @@ class Dispatcher:
 
     def enqueue(self, frame: Frame, routes: Routes, node: Node | None) -> None:
         """Put a frame into the ready queue, if it is within its bound."""
+        if frame.mortal and self._replies.dead(frame.reply):  # type: ignore[attr-defined]
+            return
         if len(self._ready) < self._engine.settings.ready_frames or self._make_room(frame, node):
             self.wait_behind(frame, routes, node)
 
@@ -201,8 +204,11 @@ class Dispatcher:
         self._loop.call_soon(self._tick, context=self._context)
 
     def _make_room(self, frame: Frame, node: Node | None) -> bool:
-        """The queue is full: dead frames go first, then the oldest audio of the caller. Whether `frame` may be taken; if
-        not it was such audio itself, or the call ends with an error that names who pushed it."""
+        """The queue is full: dead frames go first, then the oldest audio of the caller.
+
+        Whether `frame` may be taken; if not it was such audio itself, or the call ends with an error that names who
+        pushed it.
+        """
         bound = self._engine.settings.ready_frames
         replies = self._replies
         if self._filtered != replies.watermark:  # else there is nothing dead that was not looked at before
@@ -390,7 +396,7 @@ class Dispatcher:
         self._stack += reversed(on_stack)
 
     def _take_pushed(self, cause: Frame, step: Step, onward: list[Pending], sweeps: list[Frame] | None = None) -> None:
-        """Move what a handler has pushed to `onward`. Sweeps run at once; those of a handler in a sweep come after it."""
+        """Move what a handler has pushed to `onward`. Sweeps run at once, in a sweep they are left in `sweeps`."""
         entries = self.pushed[:]
         self.pushed.clear()
         for made, routes, by in entries:
@@ -441,7 +447,11 @@ class Dispatcher:
 
     def sweep(self, frame: Frame) -> None:
         """Deliver an urgent frame: handlers declared upstream from sink to source, then the others from source to
-        sink. What they push waits for the next turn of the queue: it never goes on top of a cascade."""
+        sink.
+
+        What they push goes to the ready queue, never on top of a cascade; what of the cascade has yet to come by that
+        processor waits behind it.
+        """
         if self.closed:
             return
         if frame.at_ms < 0:

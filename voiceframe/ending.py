@@ -33,9 +33,9 @@ __all__ = ["EndWish", "Ending"]
 class EndWish:
     """A wish to end the call once what is being said was heard: see `Call.end`.
 
-        wished ──all replies heard──▶ granted: the end begins
-           │ ──the end has begun otherwise, or the output is silent for `end_margin_ms`──▶ granted
-           └───a reply is interrupted──▶ lapsed
+    wished ──all replies heard──▶ granted: the end begins
+       │ ──the end has begun otherwise, or the output is silent for `end_margin_ms`──▶ granted
+       └───a reply is interrupted──▶ lapsed
     """
 
     __slots__ = ("_began_s", "_engine", "_reason", "_replies", "_timer", "settled")
@@ -79,7 +79,10 @@ class EndWish:
         """The time in which a word of the output should have come is over."""
         engine = self._engine
         passed = (engine.loop.time() - self._began_s) * 1000
-        if any(node.ready and node.proc.remaining_ms() for node in engine.nodes) and passed < engine.settings.end_cap_ms:
+        if (
+            any(node.ready and node.proc.remaining_ms() for node in engine.nodes)
+            and passed < engine.settings.end_cap_ms
+        ):
             self._look()
         else:
             self._grant()
@@ -136,7 +139,7 @@ class Ending:
     # -- the ways to close
 
     def arrived(self) -> None:
-        """The `EndFrame` has left the sink. What was sent upstream before, as what was heard of a goodbye, still arrives."""
+        """The `EndFrame` has left the sink. What was sent upstream before still arrives."""
         self._arrived = True
         self.look_afterwards()
 
@@ -148,7 +151,9 @@ class Ending:
 
     def _look(self) -> None:
         self._looks -= 1
-        if not self._looks and not any(node.lane is not None and any(node.lane.holds[1]) for node in self._engine.nodes):
+        if not self._looks and not any(
+            node.lane is not None and any(node.lane.holds[1]) for node in self._engine.nodes
+        ):
             self.close()
 
     def cancel(self, reason: str) -> None:
@@ -268,7 +273,7 @@ class Ending:
 
 
 def _bound_ms(engine: Engine, began_s: float) -> float:
-    """How long from now on may be waited for what is being said: the audio still to play and a margin, under the cap."""
+    """How long what is being said may be waited for: the audio still to play and a margin, under the cap."""
     settings = engine.settings
     remaining = max((node.proc.remaining_ms() for node in engine.nodes if node.ready), default=0)
     passed = (engine.loop.time() - began_s) * 1000
@@ -283,4 +288,3 @@ def _retrieve(task: asyncio.Task[Any]) -> None:
 
 def _name_of(task: asyncio.Task[Any]) -> str:
     return str(getattr(task.get_coro(), "__name__", "task"))
-

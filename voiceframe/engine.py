@@ -56,6 +56,7 @@ __all__ = ["Engine", "EngineSettings"]
 T = TypeVar("T")
 _log = logging.getLogger("voiceframe.engine")
 
+
 class EngineSettings(Settings, prefix="ENGINE"):
     """How the engine runs a call."""
 
@@ -376,9 +377,7 @@ class Engine:
             self.call.log.write(ProcessorOverflow(processor=node.name, dropped=count, policy="oldest-caller-audio"))
 
     def report_swallowing(self, node: Node, frame: str, handler: str, count: int) -> None:
-        error = ProcessorError.of(
-            "processor.swallows", processor=node.name, frame=frame, handler=handler, count=count
-        )
+        error = ProcessorError.of("processor.swallows", processor=node.name, frame=frame, handler=handler, count=count)
         _log.warning("%s", error)
         self.call.log.write(ProcessorSwallows(processor=node.name, frame=frame, count=count))
 
@@ -387,9 +386,7 @@ class Engine:
         self.dispatcher.zombies[task] = None
         _log.warning(
             "%s",
-            ProcessorError.of(
-                "processor.abandoned", processor=node.name, handler=handler, ms=self.settings.unwind_ms
-            ),
+            ProcessorError.of("processor.abandoned", processor=node.name, handler=handler, ms=self.settings.unwind_ms),
         )
         self.call.log.write(ProcessorAbandoned(processor=node.name, handler=handler))
 

@@ -131,6 +131,10 @@ class LinkError(VoiceframeError):
             "{processor} is not in the pipeline of call {call}.",
             "Pass the instance that you gave to `Pipeline([...])` as `old` in `call.replace(old, new)`.",
         ),
+        "link.replaces-itself": Explanation(
+            "{processor} is to be replaced by work of its own, for whose end the replacement would wait.",
+            "Call `call.replace({processor}, ...)` from another processor, or from outside of the pipeline.",
+        ),
         "link.not-a-pipeline": Explanation(
             "The bot returned {what} for call {call}.",
             "Return a `Pipeline([...])` from `def bot(call)`.",

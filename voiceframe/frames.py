@@ -92,6 +92,11 @@ class Frame:
 
     at_ms: int = field(default=-1)
 
+    def __init_subclass__(cls) -> None:
+        for base in cls.__mro__[1:]:
+            if issubclass(base, Frame) and base is not Frame and (base.stream, base.mortal) != (cls.stream, cls.mortal):
+                raise TypeError(f"{cls.__name__} is a {base.__name__}, so it must keep its `stream` and `mortal`.")
+
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed. Raises `TypeError` for a field that the frame does not have."""
         cls = self.__class__

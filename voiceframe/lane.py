@@ -82,8 +82,11 @@ class Lane:
             self._start()
 
     def _make_room(self, frame: Frame) -> bool:
-        """The lane is full: dead frames go first, then the oldest audio of the caller. Whether `frame` may be taken; if
-        not it was such audio itself, or the call ends with an error that names the processor."""
+        """The lane is full: dead frames go first, then the oldest audio of the caller.
+
+        Whether `frame` may be taken; if not it was such audio itself, or the call ends with an error that names the
+        processor.
+        """
         engine = self.node.engine
         bound = engine.settings.mailbox_frames
         replies = engine.call.replies

@@ -214,7 +214,7 @@ class Node:
         return stand_in_line
 
     def aside_of(self, fn: Act, upstream: bool) -> Act:
-        """A concurrent handler: it waits only until the processor may begin, and for frames that have waited for that."""
+        """A concurrent handler: it waits only until the processor may begin, and behind frames that waited for that."""
         lane = self.need_lane()
 
         def stand_aside(frame: Frame) -> Result:

@@ -1,6 +1,6 @@
 """Pipelines: the order in which processors stand.
 
-    Pipeline([call.transport.input(), SileroVAD(), DeepgramSTT(), Turns(), agent, CartesiaTTS(), call.transport.output()])
+    Pipeline([call.transport.input(), SileroVAD(), DeepgramSTT(), Turns(), agent, tts, call.transport.output()])
 
 A pipeline is a declaration; it is linked when its call starts. Linking refuses what cannot work with a `LinkError`
 that names the processor and the fix.
@@ -9,6 +9,7 @@ that names the processor and the fix.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 
 from .audio import AudioFormat, convertible
 from .errors import LinkError
@@ -114,10 +115,10 @@ def _check_ends(elements: Sequence[Processor | Parallel], processors: Sequence[P
         raise LinkError.of("link.no-source", first=_named(first))
     if isinstance(last, Parallel) or last.role != "sink":
         raise LinkError.of("link.no-sink", last=_named(last))
-    for before, processor in zip(processors, processors[1:], strict=False):
+    for before, processor in pairwise(processors):
         if processor.role == "source":
             raise LinkError.of("link.source-inside", processor=processor.name, before=before.name)
-    for processor, behind in zip(processors, processors[1:], strict=False):
+    for processor, behind in pairwise(processors):
         if processor.role == "sink":
             raise LinkError.of("link.sink-inside", processor=processor.name, behind=behind.name)
 
@@ -127,7 +128,7 @@ def _named(element: Processor | Parallel) -> str:
 
 
 def check_replaced(processors: Sequence[Processor]) -> None:
-    """Raise `LinkError` if these processors, of which one is to take the place of another, cannot stand in this order."""
+    """Raise `LinkError` if these processors, of which one is to take another's place, cannot stand in this order."""
     _check_ends(processors, processors)
     _check_places(processors)
 

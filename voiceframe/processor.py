@@ -169,7 +169,8 @@ def _checked_types(method: Callable[..., Any], types: tuple[type[Frame], ...]) -
     if not types:
         raise HandlerError.of("handler.no-types", handler=method.__qualname__)
     for frame_type in types:
-        if not (inspect.isclass(frame_type) and issubclass(frame_type, Frame)):
+        kind: object = frame_type
+        if not (isinstance(kind, type) and issubclass(kind, Frame)):
             raise HandlerError.of("handler.not-a-frame", handler=method.__qualname__, what=repr(frame_type))
     return types
 
@@ -177,7 +178,7 @@ def _checked_types(method: Callable[..., Any], types: tuple[type[Frame], ...]) -
 class Table:
     """The handlers of a processor class, found by frame type. One per class, shared by all its instances."""
 
-    __slots__ = ("_found", "_rows", "has_async", "handlers")
+    __slots__ = ("_found", "_rows", "handlers", "has_async")
 
     def __init__(self, cls: type[Processor]) -> None:
         rows: dict[tuple[bool, bool, type[Frame]], Handler] = {}
@@ -252,9 +253,7 @@ def _declaration(cls: type, name: str) -> Handler | None:
                 raise HandlerError.of("handler.async-observer", handler=actual.__qualname__)
             if inspect.isasyncgenfunction(actual) or inspect.isgeneratorfunction(actual):
                 raise HandlerError.of("handler.generator", handler=actual.__qualname__)
-            return Handler(
-                name, mark.types, mark.upstream, mark.observes, mark.concurrent, mark.on_interrupt, is_async
-            )
+            return Handler(name, mark.types, mark.upstream, mark.observes, mark.concurrent, mark.on_interrupt, is_async)
     return None
 
 
@@ -264,7 +263,7 @@ class Processor:
     Not thread-safe: call its methods on the call's event loop only.
     """
 
-    #: Where in a pipeline it may stand. A source feeds frames in and stands first, a sink lets them out and stands last.
+    #: Where it may stand. A source feeds frames in and stands first, a sink lets them out and stands last.
     role: ClassVar[Literal["source", "sink", "inner"]] = "inner"
     #: Whether this is the one processor that calls `interrupt()`.
     decides_interruptions: ClassVar[bool] = False
@@ -344,9 +343,7 @@ class Processor:
         """Whether frames of this reply are still delivered."""
         return not self._linked("alive").engine.call.replies.dead(reply)
 
-    def spawn(
-        self, coro: Coroutine[Any, Any, T], *, name: str | None = None, lasting: bool = False
-    ) -> asyncio.Task[T]:
+    def spawn(self, coro: Coroutine[Any, Any, T], *, name: str | None = None, lasting: bool = False) -> asyncio.Task[T]:
         """Run a coroutine as a task that belongs to this processor.
 
         The end of the call waits for it, unless it is `lasting` (a reader of a socket): those are cancelled. An

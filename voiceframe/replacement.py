@@ -1,12 +1,12 @@
 """Replacing a processor in a running call.
 
-    old works, new.setup() runs ──fails──▶ old stays
-                  │ done: in one step all further frames go to new, where they wait
-                  ▼
-    old gets an EndFrame, finishes what it has, is stopped and cleaned up
-                  │ finished, or `end_cap_ms` later
-                  ▼
-    new begins: its StartFrame first, then what has waited
+old works, new.setup() runs ──fails──▶ old stays
+              │ done: in one step all further frames go to new, where they wait
+              ▼
+old gets an EndFrame, finishes what it has, is stopped and cleaned up
+              │ finished, or `end_cap_ms` later
+              ▼
+new begins: its StartFrame first, then what has waited
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ __all__ = ["replace"]
 async def replace(engine: Engine, old: Processor, new: Processor) -> None:
     """Put `new` in the place of `old`: see `Call.replace`."""
     node = _placed(engine, old)
+    current = asyncio.current_task()
+    if current in node.tasks or (node.lane is not None and node.lane.task is current):
+        raise LinkError.of("link.replaces-itself", processor=old.name)
     check_unshared(new)
     check_replaced([new if other is node else other.proc for other in engine.nodes])
     fresh = Node(engine, new, node.row, node.index)
@@ -94,9 +97,7 @@ async def _set_up(engine: Engine, fresh: Node) -> None:
         task.cancel()
         raise
     if not done:
-        raise ProcessorError.of(
-            "processor.setup-timeout", processor=fresh.name, timeout_ms=settings.setup_timeout_ms
-        )
+        raise ProcessorError.of("processor.setup-timeout", processor=fresh.name, timeout_ms=settings.setup_timeout_ms)
     del fresh.lasting[task]
     if task.cancelled():
         _check_running(engine, fresh.proc)

@@ -170,9 +170,7 @@ class Replies:
             reply._timer.cancel()
         self._protected.discard(reply.number)
         reply.heard = Heard(reply.text, complete)
-        self._call.log.write(
-            ReplyHeard(reply=reply.number, complete=complete, text=reply.text), turn=reply.turn
-        )
+        self._call.log.write(ReplyHeard(reply=reply.number, complete=complete, text=reply.text), turn=reply.turn)
         for future in reply._waiters:
             if not future.done():
                 future.set_result(reply.heard)

@@ -217,9 +217,7 @@ def _inside(branch: Row, upstream: bool) -> list[Node | Block]:
 def _concerned(engine: Engine, block: Block, frame_type: type[Frame], upstream: bool) -> list[Row]:
     """The branches that take the type, or may hold earlier frames of its stream."""
     return [
-        branch
-        for branch in block.branches
-        if any(_concerns(node, frame_type, upstream) for node in nodes_of(branch))
+        branch for branch in block.branches if any(_concerns(node, frame_type, upstream) for node in nodes_of(branch))
     ]
 
 
@@ -242,7 +240,7 @@ def _fork(engine: Engine, block: Block, branches: list[Row], frame_type: type[Fr
         if not forked:
             steps = [*steps, leave, *rest]
         routes.append(fixed(Route(steps, frame_type.mortal)))
-    # When all branches are through and none has a mailbox that may still hold the frame, the block need not remember it.
+    # When all branches are through and none has a mailbox that may hold the frame, the block need not remember it.
     if frame_type.stream != Stream.CONTROL and all(node.lane is None for node in block.nodes()):
 
         def forget(frame: Frame) -> None:

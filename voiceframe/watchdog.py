@@ -100,9 +100,7 @@ class Watchdog:
         if found is None:
             return False
         engine, processor, handler = found
-        _log.warning(
-            "%s", ProcessorError.of("processor.blocked", processor=processor, handler=handler, ms=blocked_ms)
-        )
+        _log.warning("%s", ProcessorError.of("processor.blocked", processor=processor, handler=handler, ms=blocked_ms))
         event = ProcessorBlocked(processor=processor, handler=handler, blocked_ms=blocked_ms)
         try:
             loop.call_soon_threadsafe(engine.call.log.write, event)

@@ -65,8 +65,10 @@ class TextTransport(Transport):
         return self._output
 
     def type(self, text: str, source: Literal["speech", "text"] = "text") -> int:
-        """The caller says `text`: a committed turn, which interrupts what the bot is saying or about to say. Returns its
-        number."""
+        """The caller says `text`: a committed turn, which interrupts what the bot is saying or about to say.
+
+        Returns its number.
+        """
         engaged = any(not reply.swept for reply in self.call.replies.open.values())
         return self._input.turn(text, source, interrupt=engaged)
 
@@ -123,6 +125,7 @@ class TextOutput(Processor):
         self._on_reply = on_reply
         self._on_digits = on_digits
         self._replies: deque[_Spoken] = deque()
+        self._over: set[int] = set()  # replies that have had their last word
         self._playing: asyncio.TimerHandle | None = None
         self._word = ""
         self._due_s = 0.0
@@ -149,13 +152,15 @@ class TextOutput(Processor):
 
     @handles(TextFrame)
     def on_text(self, frame: TextFrame) -> None:
-        self._find(frame.reply).words.extend(split_words(frame.text))
-        self._go_on()
+        if frame.reply not in self._over:
+            self._find(frame.reply).words.extend(split_words(frame.text))
+            self._go_on()
 
     @handles(ReplyEndedFrame)
     def on_ended(self, frame: ReplyEndedFrame) -> None:
-        self._find(frame.reply).ended = True
-        self._go_on()
+        if frame.reply not in self._over:
+            self._find(frame.reply).ended = True
+            self._go_on()
 
     @handles(OutputDTMFFrame)
     def on_digits(self, frame: OutputDTMFFrame) -> None:
@@ -194,8 +199,10 @@ class TextOutput(Processor):
             self._silent.set()
 
     def _current(self) -> _Spoken:
-        """The reply whose turn it is: the one that has begun to sound; else the first that has something to say, so that
-        one for which no word ever comes does not hold up the others."""
+        """The reply whose turn it is: the one that has begun to sound; else the first that has something to say.
+
+        So one for which no word ever comes does not hold up the others.
+        """
         replies = self._replies
         return next(
             (reply for reply in replies if reply.started),
@@ -225,6 +232,7 @@ class TextOutput(Processor):
             reply.unreported = ""
 
     def _finish(self, reply: _Spoken, *, complete: bool) -> None:
+        self._over.add(reply.number)
         if reply.started:
             self.push(BotStoppedSpeakingFrame(reply.number, cut=not complete), upstream=True)
         self.push(HeardFrame(reply.number, reply.unreported, complete=complete, final=True), upstream=True)
@@ -245,8 +253,7 @@ class TextOutput(Processor):
             else:
                 self._finish(reply, complete=False)
         self._replies = kept
-        self._paused = False
-        self._go_on()
+        self._resume()
 
     @handles(PauseFrame)
     def on_pause(self, frame: PauseFrame) -> None:
@@ -258,12 +265,15 @@ class TextOutput(Processor):
 
     @handles(ResumeFrame)
     def on_resume(self, frame: ResumeFrame) -> None:
+        self._resume()
+
+    def _resume(self) -> None:
         if self._paused:
             self._paused = False
             if self._word:
                 self._due_s = self.call.engine.loop.time()
                 self._play(self._left_s)
-            self._go_on()
+        self._go_on()
 
     def _stop_playing(self) -> None:
         if self._playing is not None:
