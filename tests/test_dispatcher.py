@@ -888,3 +888,38 @@ async def test_the_time_of_a_frame_is_that_of_its_cause() -> None:
 async def test_say_frames_become_a_reply_where_they_are_pushed() -> None:
     result = await run(Say(), frames=[SayFrame("hello")])
     assert [type(frame).__name__ for frame in result.down] == ["ReplyStartedFrame", "TextFrame", "ReplyEndedFrame"]
+
+
+async def test_to_push_the_frame_in_hand_is_to_return_it() -> None:
+    from voiceframe.frames import UserTurnFrame
+
+    class Passes(Processor):
+        @handles(UserTurnFrame)
+        def on_turn(self, frame: UserTurnFrame) -> None:
+            self.push(frame)
+
+    class PassesWithMore(Processor):
+        @handles(UserTurnFrame)
+        def on_turn(self, frame: UserTurnFrame) -> None:
+            self.push(TranscriptionFrame("before"))
+            self.push(frame)
+
+    class PassesLater(Processor):
+        @handles(UserTurnFrame)
+        async def on_turn(self, frame: UserTurnFrame) -> None:
+            await asyncio.sleep(1)
+            self.push(frame)
+
+    class Counts(Observer):
+        def __init__(self) -> None:
+            self.seen = 0
+
+        @observes(UserTurnFrame)
+        def on_turn(self, frame: UserTurnFrame) -> None:
+            self.seen += 1
+
+    counts = Counts()
+    result = await run(Passes(), PassesWithMore(), PassesLater(), observers=[counts], frames=[UserTurnFrame(1, "hi")])
+    assert result.texts == ["before", "hi"]
+    assert counts.seen == 1  # an observer of the whole pipeline sees it once, where it was made
+    assert [event.kind for event in result.events].count("turn.committed") == 1

@@ -30,3 +30,15 @@ def test_the_python_of_the_pages_runs(name: str, code: str) -> None:
 def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
     missing = [link for link in LINK.findall(page.read_text(encoding="utf-8")) if not (page.parent / link).exists()]
     assert missing == []
+
+
+def test_every_promise_about_processors_names_tests_that_exist() -> None:
+    text = (ROOT / "docs/processors.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith(("| promise", "| ---"))]
+    assert len(rows) > 30
+    for row in rows:
+        named = re.findall(r"`(test_\w+)::(\w+)`", row)
+        assert named, row
+        for file, test in named:
+            source = (ROOT / f"tests/{file}.py").read_text(encoding="utf-8")
+            assert f"def test_{test}(" in source, f"{file}::{test}"

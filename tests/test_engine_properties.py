@@ -7,6 +7,7 @@ hop; the handlers themselves note when they were started, and on what.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -15,8 +16,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voiceframe import Observer, Parallel, Processor, handles, observes
+from voiceframe import Call, Observer, Parallel, Processor, handles, observes
 from voiceframe.audio import PCM_8K, Audio
+from voiceframe.errors import CallEnded, LinkError, ProcessorError
 from voiceframe.frames import (
     Frame,
     InputAudioFrame,
@@ -53,7 +55,7 @@ class World:
     kept: list[Frame] = field(default_factory=list)  # so that no id is given twice
     wrong: list[str] = field(default_factory=list)
     swept: list[tuple[int, str]] = field(default_factory=list)
-    started: set[int] = field(default_factory=set)
+    cut: set[int] = field(default_factory=set)  # frames whose handler was cancelled by a sweep
     reply: Callable[[], int] = lambda: 0
 
     def tag(self, frame: Frame) -> Frame:
@@ -77,7 +79,6 @@ class World:
     def start(self, processor: Processor, frame: Frame) -> None:
         """A handler begins."""
         number = self.tags.get(id(frame), 0)
-        self.started.add(number)
         if isinstance(frame, TextFrame) and not processor.alive(frame.reply):
             self.wrong.append(f"{processor.name} began on frame {number} of dead reply {frame.reply}")
 
@@ -115,6 +116,17 @@ class Worker(Processor):
         self.says = says
         self.setup_ms = setup_ms
 
+    def again(self) -> Worker:
+        """Another one of the same shape."""
+        return type(self)(
+            self.world,
+            style=self.style,
+            nap_ms=self.nap_ms,
+            index=self.index,
+            says=self.says,
+            setup_ms=self.setup_ms,
+        )
+
     def act(self, frame: Frame) -> Frame | list[Frame] | None:
         match self.style:
             case "push":
@@ -140,12 +152,18 @@ class Worker(Processor):
 
     async def act_later(self, frame: Frame) -> Frame | list[Frame] | None:
         self.world.start(self, frame)
-        if self.nap_ms:
-            await asyncio.sleep(self.nap_ms / 1000)
-        out = self.act(frame)
-        if self.style == "several":
+        try:
+            if self.nap_ms:
+                await asyncio.sleep(self.nap_ms / 1000)
+            out = self.act(frame)
             await asyncio.sleep(0)
-        return out
+            return out
+        except asyncio.CancelledError:
+            self.world.cut.add(self.world.tags[id(frame)])
+            if self.style != "swallow":
+                raise
+            await asyncio.sleep(self.nap_ms / 1000)
+            return frame
 
     def swept(self, frame: InterruptionFrame) -> Frame | None:
         self.world.swept.append((self.index, "swept"))
@@ -236,11 +254,11 @@ shapes = st.builds(
     later=st.one_of(st.just([]), some_kinds),
     up=some_kinds,
     up_later=st.booleans(),
-    style=st.sampled_from(["return", "push", "several", "around", "raise after", "answer upstream"]),
+    style=st.sampled_from(["return", "push", "several", "around", "raise after", "answer upstream", "swallow"]),
     nap_ms=st.sampled_from([0, 0, 1, 5, 30]),
     says=st.booleans(),
     swept_first=st.booleans(),
-    on_interrupt=st.just("finish"),
+    on_interrupt=st.sampled_from([None, "finish", "cancel"]),
     setup_ms=st.sampled_from([0, 0, 0, 20]),
 )
 steps = st.one_of(
@@ -254,9 +272,8 @@ steps = st.one_of(
     ),
     st.tuples(st.just("jam"), st.integers(0, 5), st.lists(st.sampled_from(KINDS), min_size=1, max_size=6)),
     st.tuples(st.just("sleep"), st.sampled_from([0, 1, 7, 40])),
-    st.tuples(
-        st.just("interrupt"),
-    ),
+    st.tuples(st.just("interrupt")),
+    st.tuples(st.just("replace"), st.integers(0, 5)),
     st.tuples(
         st.just("pause"),
     ),
@@ -267,8 +284,15 @@ steps = st.one_of(
 )
 
 
+async def replace(call: Call, workers: list[Worker], index: int) -> None:
+    old, new = workers[index], workers[index].again()
+    await call.replace(old, new)
+    workers[index] = new
+
+
 async def play(world: World, call: Rig, workers: list[Worker], schedule: list[tuple[Any, ...]]) -> None:
     """Do what the schedule says, and end the call."""
+    replacing: list[asyncio.Future[None]] = []
     replies = [call.call.replies.begin()]
     world.reply = lambda: replies[-1]
     for step in schedule:
@@ -278,8 +302,9 @@ async def play(world: World, call: Rig, workers: list[Worker], schedule: list[tu
             case ("up", kinds):
                 call.up(*[world.make(kind) for kind in kinds])
             case ("task", index, kinds, gap_ms):
-                if workers:
-                    workers[index % len(workers)].ask(kinds, gap_ms)
+                with contextlib.suppress(ProcessorError):  # it is being replaced
+                    if workers:
+                        workers[index % len(workers)].ask(kinds, gap_ms)
             case ("jam", index, kinds):
                 # What is pushed while another call's cascade runs waits in the ready queue, whoever pushes it.
                 state = call.call.engine.dispatcher.state
@@ -297,6 +322,10 @@ async def play(world: World, call: Rig, workers: list[Worker], schedule: list[tu
             case ("interrupt",):
                 call.call.interrupt()
                 replies.append(call.call.replies.begin())
+            case ("replace", index):
+                if workers:
+                    replacing.append(asyncio.ensure_future(replace(call.call, workers, index % len(workers))))
+                    await asyncio.sleep(0)
             case ("pause",):
                 call.source.push(PauseFrame(replies[-1]))
                 call.source.push(ResumeFrame(replies[-1]))
@@ -305,6 +334,8 @@ async def play(world: World, call: Rig, workers: list[Worker], schedule: list[tu
             case ("reply", interruptible):
                 replies.append(call.call.replies.begin(interruptible=interruptible))
     await call.ends()
+    for outcome in await asyncio.gather(*replacing, return_exceptions=True):
+        assert outcome is None or isinstance(outcome, CallEnded | LinkError)
 
 
 def in_order(before: list[tuple[Stream, int]], after: list[tuple[Stream, int]]) -> str | None:
@@ -341,6 +372,8 @@ async def test_order_sweeps_and_no_loss_in_a_line(line: list[Shape], schedule: l
     assert not world.wrong
     check_order(notes)
     check_nothing_lost(world, notes)
+    if any(step[0] == "replace" for step in schedule):
+        return
     # Each sweep reaches each handler once: those declared upstream from the sink on, then the others from the source.
     first = [i for i, s in reversed(list(enumerate(line))) if s.swept_first]
     then = [i for i, s in enumerate(line) if not s.swept_first]
@@ -364,7 +397,7 @@ def check_nothing_lost(world: World, notes: list[Notes]) -> None:
         for one, other in pairwise(places):
             before = [n for _, n in getattr(one, way) if not isinstance(world.kept[n - 1], TextFrame)]
             after = [n for _, n in getattr(other, way) if not isinstance(world.kept[n - 1], TextFrame)]
-            lost = set(before) - set(after)
+            lost = set(before) - set(after) - world.cut
             assert not lost, f"{way}: lost {[(n, streams[n].name) for n in sorted(lost)]}"
             assert len(after) == len(set(after)), f"{way}: {after}"
 
@@ -375,7 +408,7 @@ def check_nothing_lost(world: World, notes: list[Notes]) -> None:
         lambda inner: st.lists(inner, min_size=1, max_size=3).map(lambda branches: Branches(branches)),
         max_leaves=5,
     ),
-    st.lists(steps.filter(lambda step: step[0] not in ("task", "jam")), max_size=20),
+    st.lists(steps.filter(lambda step: step[0] not in ("task", "jam", "replace")), max_size=20),
 )
 @settings(max_examples=150)
 async def test_branches_side_by_side(tree: Any, schedule: list[tuple[Any, ...]]) -> None:

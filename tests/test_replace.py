@@ -16,6 +16,7 @@ from voiceframe.errors import CallEnded, LinkError, ProcessorError
 from voiceframe.frames import (
     EndFrame,
     Frame,
+    InterimTranscriptionFrame,
     InterruptionFrame,
     MessageFrame,
     StartFrame,
@@ -136,13 +137,13 @@ async def test_an_interruption_reaches_both_while_one_replaces_the_other() -> No
         call.push(TranscriptionFrame("a"))
         replacing = asyncio.ensure_future(call.call.replace(old, new))
         await asyncio.sleep(0.1)
-        call.push(TranscriptionFrame("b"), TextFrame("dead", reply))
+        call.push(TranscriptionFrame("b"), TextFrame("spoken", reply))
         call.call.interrupt()
         await replacing
         await call.ends()
     assert "interruption at 100" in old.notes
     assert "interruption at 100" in new.notes
-    assert call.result.texts == ["dead", "a-old", "b-new"]
+    assert call.result.texts == ["spoken", "a-old", "b-new"]  # what it says does not wait for what it hears
 
 
 @pytest.mark.parametrize("phase_s", [0.2, 0.8])
@@ -295,6 +296,41 @@ async def test_what_cannot_take_the_place_is_refused() -> None:
         await call.ends()
         with pytest.raises(CallEnded):
             await call.call.replace(old, AtOnce("-new"))
+
+
+@pytest.mark.parametrize("kind", [Works, AtOnce])
+async def test_what_the_new_one_does_not_take_stays_behind_what_the_old_one_holds(kind: type[Works | AtOnce]) -> None:
+    class Narrow(Processor):
+        """Takes other types of the same streams than the one before it."""
+
+        @handles(InterimTranscriptionFrame)
+        async def on_words(self, frame: InterimTranscriptionFrame) -> Frame:
+            await asyncio.sleep(0.01)
+            return frame
+
+    old, new = Works("-old", takes_ms=1000), Narrow() if kind is Works else Processor()
+    async with rig(old) as call:
+        call.push(TranscriptionFrame("a"))
+        replacing = asyncio.ensure_future(call.call.replace(old, new))
+        await asyncio.sleep(0.1)
+        call.push(InterimTranscriptionFrame("b"), TranscriptionFrame("c"))
+        await replacing
+        call.push(TranscriptionFrame("d"))
+        await call.ends()
+    assert [getattr(frame, "text", "") for frame in call.result.down] == ["a-old", "b", "c", "d"]
+
+
+async def test_a_replaced_processor_begins_nothing_any_more() -> None:
+    old = AtOnce("-old")
+    async with rig(old) as call:
+        await call.call.replace(old, AtOnce("-new"))
+        old.push(TranscriptionFrame("late"))
+        with pytest.raises(
+            ProcessorError, match=r"AtOnce has been replaced in call .*, so AtOnce.spawn\(sleep\) is not"
+        ):
+            old.spawn(asyncio.sleep(1))
+        await call.ends()
+    assert call.result.texts == []
 
 
 async def test_a_processor_does_not_replace_itself() -> None:

@@ -145,7 +145,7 @@ async def test_changed_copies_that_a_processor_passes_on_are_not_counted_twice()
 
     async with rig(Redacts()) as call:
         call.call.say("secret")
-        call.up(BotStartedSpeakingFrame(1), HeardFrame(1, "secret", complete=True, final=True))
+        call.up(BotStartedSpeakingFrame(1), HeardFrame(1, "sec"), HeardFrame(1, "ret", complete=True, final=True))
         await call.ends()
     assert heard(call) == [(1, "secret", True)]
     assert [e.kind for e in call.result.events] == [

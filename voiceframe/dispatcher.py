@@ -162,6 +162,11 @@ class Dispatcher:
         if route.special is not None:
             route.special(frame)
             return
+        if node is not None and node.lane is not None:
+            running = node.lane.running
+            if running is not None and running[0] is frame:  # to push the frame in hand is to return it
+                routes = node.continued(routes is node.up)
+                route = routes[frame.__class__]
         if self.state.running is None and not self._ready:
             direct = self._direct = self._direct + 1
             if direct % _LOOK or (direct < _DIRECT and self._loop.time() - self._direct_s < self._tick_s):
@@ -295,12 +300,19 @@ class Dispatcher:
         step: Step | None = None
         try:
             for step in route.guarded if self.anyone_waits else route.steps:
-                out = step.fn(frame)
+                fn = step.fn  # `step.fn(frame)` would be a look-up of a method, which is slower
+                out = fn(frame)
                 if out is frame:
                     if not pushed:
                         continue
-                elif out is None and not pushed:
-                    break
+                elif out is None:
+                    if not pushed:
+                        break
+                    if len(pushed) == 1:
+                        made, onward, _ = pushed[0]
+                        if made is frame and onward is step.new and not step.node.waiting:
+                            pushed.clear()  # to push the frame in hand is to return it
+                            continue
                 self._branch_off(route, step, frame, out)
                 break
         except (Exception, asyncio.CancelledError) as error:
@@ -351,9 +363,16 @@ class Dispatcher:
                 continue
             try:
                 for step in route.guarded if waiting else route.steps:
-                    out = step.fn(frame)
-                    if out is frame and not pushed:
-                        continue
+                    fn = step.fn
+                    out = fn(frame)
+                    if out is frame:
+                        if not pushed:
+                            continue
+                    elif out is None and len(pushed) == 1:
+                        made, again, _ = pushed[0]
+                        if made is frame and again is step.new and not step.node.waiting:
+                            pushed.clear()
+                            continue
                     break
                 else:
                     out = None
@@ -406,6 +425,8 @@ class Dispatcher:
                 else:
                     sweeps.append(made)
             else:
+                if made is cause and by is step.node and (routes is by.down or routes is by.up):
+                    routes = by.continued(routes is by.up)  # to push the frame in hand is to return it
                 try:
                     if made.at_ms < 0:
                         made.at_ms = cause.at_ms
@@ -473,6 +494,8 @@ class Dispatcher:
             for step in self._urgent_steps(type(frame)):
                 if step.node.ready:
                     self._run_urgent(step, frame, sweeps)
+            if isinstance(frame, InterruptionFrame):  # told first, then written down
+                self.call.log.write(Interruption(reply=frame.reply, reason=frame.reason))
         finally:
             self._sweeping = False
             self.pushed = outer
@@ -494,7 +517,6 @@ class Dispatcher:
         for node in self._engine.all_nodes():
             if node.lane is not None:
                 node.lane.interrupted(raiser)
-        self.call.log.write(Interruption(reply=frame.reply, reason=frame.reason))
         return died
 
     def _run_urgent(self, step: Step, frame: Frame, sweeps: list[Frame]) -> None:

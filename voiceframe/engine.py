@@ -393,8 +393,14 @@ class Engine:
     def lane_idle(self, node: Node) -> None:
         """A mailbox has emptied. One that was only there for the setup is not needed any more."""
         self.dispatcher.wake_producers()
-        if node.ready and not node.table.has_async and not self.ending and node.lane is not None:
+        lane = node.lane
+        if lane is None or self.ending:
+            return
+        if node.ready and not node.table.has_async:
             node.lane = None
+            self.relink()
+        elif lane.before is not None:
+            lane.before = None
             self.relink()
 
     # -- off the loop

@@ -198,6 +198,10 @@ class ProcessorError(VoiceframeError):
             "Call `self.interrupt(reason)` from turn taking, push `InterruptionRequestFrame(reason)` from elsewhere, "
             "and end a call with `await self.call.end()`.",
         ),
+        "processor.replaced": Explanation(
+            "{processor} has been replaced in call {call}, so {what} is not possible.",
+            "Stop in its `cleanup()` whatever still calls it.",
+        ),
         "processor.endless": Explanation(
             "{processor} keeps one cascade running for {count} frames without an end: frames go round in a circle.",
             "Make one of its handlers return None, or push from `self.spawn(...)`.",

@@ -37,6 +37,7 @@ class Lane:
         "_timer",
         "_unwinding",
         "aside",
+        "before",
         "busy",
         "closed",
         "holds",
@@ -58,6 +59,9 @@ class Lane:
         self.busy = False
         #: Whether nothing may begin yet: the processor is being set up, or takes the place of one that still works.
         self.shut = False
+        #: The lane of the processor whose place this one has taken, until this one has caught up. Whatever its own types
+        #: are, what comes meanwhile stays behind what the other one holds.
+        self.before: Lane | None = None
         #: Whether the call is over.
         self.closed = False
         self.task: asyncio.Task[None] | None = None
@@ -173,9 +177,10 @@ class Lane:
             node, ProcessorError.of("processor.setup-timeout", processor=node.name, timeout_ms=timeout_ms)
         )
 
-    def block(self) -> None:
-        """Hold all frames that come until `unblock()`."""
+    def block(self, before: Lane) -> None:
+        """Begin nothing until `unblock()`: the processor takes the place of one that still has something to finish."""
         self.shut = self.busy = True
+        self.before = before
 
     def unblock(self) -> None:
         self.shut = False

@@ -11,7 +11,7 @@ from .errors import CallEnded, ProcessorError
 from .frames import ErrorFrame, Frame, Stream
 from .lane import Lane
 from .processor import Handler, Processor, Result, Table
-from .routes import Act, Route, Routes, Row, Step, node_steps, route_after
+from .routes import Act, Route, Routes, Row, Step, fixed, node_steps, route_after
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -34,6 +34,7 @@ class Node:
         "down",
         "engine",
         "failures",
+        "gone",
         "index",
         "is_source",
         "lane",
@@ -60,6 +61,8 @@ class Node:
         self.row = row if row is not None else Row(None)  # an observer of the whole pipeline stands in no row
         self.index = index
         self.ready = False
+        #: Whether it has been replaced, and begins nothing any more.
+        self.gone = False
         self.lane: Lane | None = Lane(self) if self.table.has_async else None
         # In order of their creation, so that a run can be repeated.
         self.tasks: dict[asyncio.Task[Any], None] = {}
@@ -151,9 +154,15 @@ class Node:
         for look, frame in unseen:
             look(frame)
 
+    def leave(self) -> None:
+        """It has been replaced and has finished: what is still pushed from here goes nowhere."""
+        self.gone = True
+        self.down = self.up = fixed(Route(()))
+
     def may_hold(self, stream: Stream, upstream: bool) -> bool:
         """Whether frames of `stream` that travel in this direction may wait in the mailbox here."""
-        return self.lane is not None and self.table.takes_stream(stream, upstream)
+        lane = self.lane
+        return lane is not None and (lane.before is not None or self.table.takes_stream(stream, upstream))
 
     # -- the steps that routes are made of
 
@@ -237,9 +246,10 @@ class Node:
         """What a frame meets where it is not handled: it passes, unless earlier ones of its stream wait here."""
         lane = self.need_lane()
         holds = lane.holds[upstream]
+        before = lane.before.holds[upstream] if lane.before is not None else holds
 
         def gate(frame: Frame) -> Frame | None:
-            if holds[stream]:
+            if holds[stream] or before[stream]:
                 lane.put(frame, upstream)
                 return None
             return frame
@@ -329,9 +339,11 @@ class Node:
 
     def spawn(self, coro: Coroutine[Any, Any, T], name: str | None, lasting: bool) -> asyncio.Task[T]:
         engine = self.engine
-        if engine.finished:
+        if engine.finished or self.gone:
             coro.close()
             what = f"{self.name}.spawn({getattr(coro, '__qualname__', coro)})"
+            if self.gone:
+                raise ProcessorError.of("processor.replaced", processor=self.name, call=engine.call.id, what=what)
             raise CallEnded.of("call.ended", call=engine.call.id, reason=engine.reason, what=what)
         context = self.dispatcher.task_context()
         task = engine.loop.create_task(coro, name=name, context=context)

@@ -53,7 +53,7 @@ async def replace(engine: Engine, old: Processor, new: Processor) -> None:
         engine.changing.remove(fresh)
     # From here to the end of the switch nothing else runs: each frame meets the old or the new one, never both.
     lane = fresh.need_lane()
-    lane.block()
+    lane.block(node.need_lane())
     lane.put(StartFrame(at_ms=engine.call.clock.at_ms()), False)
     fresh.set_up()
     node.row.places[node.index] = fresh
@@ -71,6 +71,7 @@ async def replace(engine: Engine, old: Processor, new: Processor) -> None:
             lane.unblock()
             engine.call.log.write(ProcessorReplaced(old=old.name, new=new.name))
     if not engine.finished:
+        node.leave()
         await engine.stop([node])
 
 
