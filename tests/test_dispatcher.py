@@ -133,6 +133,21 @@ async def test_frames_of_the_source_stay_in_order_when_one_has_to_wait_at_a_proc
     ]
 
 
+async def test_a_frame_that_has_to_wait_in_a_branch_still_leaves_its_block_once() -> None:
+    class Passes(Processor):
+        @handles(TranscriptionFrame)
+        def on_words(self, frame: TranscriptionFrame) -> Frame:
+            return frame
+
+    late = Passes()
+    async with rig(Parallel([late], [Passes()])) as call:
+        with jammed(call):
+            call.push(TranscriptionFrame("first"))
+            late.push(TranscriptionFrame("its own"))
+        await call.ends()
+    assert sorted(call.result.texts) == ["first", "its own"]
+
+
 async def test_a_handler_that_returns_what_is_no_frame_is_reported_and_costs_nothing_else() -> None:
     class Odd(Processor):
         @handles(MessageFrame)

@@ -45,10 +45,8 @@ class MediaClock:
         stock = type(loop).time is asyncio.BaseEventLoop.time
         self._began_ns = time.monotonic_ns() - 500_000 if stock else 0
         if wall_ms is None:
-            if is_virtual(loop):
-                wall_ms = VIRTUAL_EPOCH_MS + round(self._began * 1000)
-            else:
-                wall_ms = time.time_ns() // 1_000_000
+            virtual_ms = VIRTUAL_EPOCH_MS + round(self._began * 1000)
+            wall_ms = virtual_ms if is_virtual(loop) else time.time_ns() // 1_000_000
         self._wall = wall_ms
 
     def at_ms(self) -> int:

@@ -12,7 +12,8 @@ import asyncio
 import contextvars
 import weakref
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from .errors import ProcessorError
@@ -38,9 +39,9 @@ _DIRECT = 256
 _HOLDS = frozenset({PauseFrame, ResumeFrame})
 
 
-def _sweeps_in(entries: Sequence[Entry] | deque[Entry]) -> int:
+def _sweeps_in(entries: Iterable[tuple[Frame, object, object]]) -> int:
     """How many sweeps stand first, before any other frame."""
-    return next((index for index, entry in enumerate(entries) if entry[1] is not None), len(entries))
+    return sum(1 for _ in takewhile(lambda entry: entry[1] is None, entries))
 
 
 class _Marker(Frame):
@@ -63,7 +64,8 @@ _loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopState] = weakr
 
 #: A frame, the routes from the place where it is (None: a sweep), and the node that pushed it (None: nobody's).
 Entry = tuple[Frame, "Routes | None", "Node | None"]
-#: The same in a cascade, where the rest of a route may be known.
+#: The same in a cascade, where the route itself may be known.
+Pushed = tuple[Frame, "Routes | Route | None", "Node | None"]
 Pending = tuple[Frame, "Routes | Route", "Node | None"]
 
 
@@ -107,7 +109,7 @@ class Dispatcher:
         self._context.run(current_call.set, engine.call)
         self._ready: deque[Entry] = deque()
         #: What the handler that is running has pushed, in order.
-        self.pushed: list[Entry] = []
+        self.pushed: list[Pushed] = []
         #: The inner nodes that have pushed frames which wait in the ready queue. While there are any, cascades take the
         #: guarded way.
         self.anyone_waits: set[Node] = set()

@@ -59,8 +59,8 @@ class Lane:
         self.busy = False
         #: Whether nothing may begin yet: the processor is being set up, or takes the place of one that still works.
         self.shut = False
-        #: The lane of the processor whose place this one has taken, until this one has caught up. Whatever its own types
-        #: are, what comes meanwhile stays behind what the other one holds.
+        #: The lane of the processor whose place was taken, until this one has caught up: whatever its own types are,
+        #: what comes meanwhile stays behind what the other one holds.
         self.before: Lane | None = None
         #: Whether the call is over.
         self.closed = False

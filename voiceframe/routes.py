@@ -119,29 +119,36 @@ class Block:
         self._control: dict[int, _Entered] = {}
 
     def enter(self, frame: Frame, branches: int) -> None:
-        if frame.stream == Stream.CONTROL:
-            self._control[id(frame)] = _Entered(frame, branches)
-            return
         entered = self._data
         if len(entered) >= self.MEMORY:
             del entered[next(iter(entered))]
         entered[id(frame)] = _Entered(frame, branches)
 
+    def enter_control(self, frame: Frame, branches: int) -> None:
+        self._control[id(frame)] = _Entered(frame, branches)
+
     def leave(self, frame: Frame) -> Frame | None:
-        """The frame, if it goes on from the block now: data with the first branch, control frames with the last."""
-        control = frame.stream == Stream.CONTROL
-        entered = self._control if control else self._data
-        entry = entered.get(id(frame))
+        """Data: the frame if it goes on from the block now, as it does from the first branch that lets it through."""
+        entry = self._data.get(id(frame))
         if entry is None:
             return frame
         entry.outside -= 1
         if not entry.outside:
-            del entered[id(frame)]
-        if control:
-            return None if entry.outside else frame
+            del self._data[id(frame)]
         if entry.has_left:
             return None
         entry.has_left = True
+        return frame
+
+    def leave_control(self, frame: Frame) -> Frame | None:
+        """Control frames: the frame if it goes on from the block now, as it does behind the last branch."""
+        entry = self._control.get(id(frame))
+        if entry is None:
+            return frame
+        entry.outside -= 1
+        if entry.outside:
+            return None
+        del self._control[id(frame)]
         return frame
 
     def forget(self, frame: Frame) -> None:
@@ -178,7 +185,7 @@ def _after(engine: Engine, row: Row, index: int, frame_type: type[Frame], upstre
         return steps
     block = row.block
     if len(_concerned(engine, block, frame_type, upstream)) > 1:
-        steps.append(_exit(block))
+        steps.append(_exit(block, frame_type))
     return steps + _after(engine, block.row, block.index, frame_type, upstream)
 
 
@@ -231,29 +238,31 @@ def _concerns(node: Node, frame_type: type[Frame], upstream: bool) -> bool:
 
 def _fork(engine: Engine, block: Block, branches: list[Row], frame_type: type[Frame], upstream: bool) -> Step:
     rest = _after(engine, block.row, block.index, frame_type, upstream)
-    leave = _exit(block)
+    leave = _exit(block, frame_type)
     first = next(nodes_of(branches[0]))
     dispatcher = engine.dispatcher
-    routes: list[Routes] = []
+    control = frame_type.stream == Stream.CONTROL
+    routes: list[Route] = []
     for branch in branches:
         steps, forked = _through(engine, _inside(branch, upstream), frame_type, upstream)
         if not forked:
             steps = [*steps, leave, *rest]
-        routes.append(fixed(Route(steps, frame_type.mortal)))
+        routes.append(Route(steps, frame_type.mortal))
     # When all branches are through and none has a mailbox that may hold the frame, the block need not remember it.
-    if frame_type.stream != Stream.CONTROL and all(node.lane is None for node in block.nodes()):
+    if not control and all(node.lane is None for node in block.nodes()):
 
         def forget(frame: Frame) -> None:
             if not dispatcher.anyone_waits:
                 block.forget(frame)
 
-        last = [fixed(Route([Step(forget, first, "leave", first.down)]))]
-    else:
-        last = []
+        routes.append(Route([Step(forget, first, "leave", first.down)]))
+    enter = block.enter_control if control else block.enter
+    count = len(branches)
 
     def fork(frame: Frame) -> None:
-        block.enter(frame, len(routes))
-        dispatcher.pushed += [(frame, route, None) for route in (*routes, *last)]
+        enter(frame, count)
+        for route in routes:
+            dispatcher.pushed.append((frame, route, None))
 
     return Step(fork, first, "fork", first.down)
 
@@ -263,9 +272,10 @@ def fixed(route: Route) -> Routes:
     return Routes(lambda _: route)
 
 
-def _exit(block: Block) -> Step:
+def _exit(block: Block, frame_type: type[Frame]) -> Step:
     node = next(block.nodes())
-    return Step(block.leave, node, "leave", node.down)
+    leave = block.leave_control if frame_type.stream == Stream.CONTROL else block.leave
+    return Step(leave, node, "leave", node.down)
 
 
 def node_steps(node: Node, frame_type: type[Frame], upstream: bool, *, inside: bool = False) -> list[Step]:
