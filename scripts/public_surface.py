@@ -11,6 +11,7 @@ import dataclasses
 import difflib
 import importlib
 import inspect
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +43,9 @@ MODULES = (
     "voiceframe.transports",
 )
 
+#: What one module of the package needs of another, and users do not.
+INTERNAL = {"voiceframe.engine.Engine"}
+
 
 def surface() -> str:
     """All public names, by module, in alphabetical order."""
@@ -58,7 +62,7 @@ def surface() -> str:
         for public in sorted(module.__all__):
             value = getattr(module, public)
             home = getattr(value, "__module__", name)
-            if public == "__version__":
+            if public == "__version__" or f"{name}.{public}" in INTERNAL:
                 continue
             if name == "voiceframe" or (
                 home != name and not home.startswith(f"{name}.") and home in MODULES and inspect.isclass(value)
@@ -118,7 +122,8 @@ def _signature(function: Any) -> str:
         return _Bare(annotation) if isinstance(annotation, str) else annotation
 
     parameters = [p.replace(annotation=bare(p.annotation)) for p in signature.parameters.values()]
-    return str(signature.replace(parameters=parameters, return_annotation=bare(signature.return_annotation)))
+    text = str(signature.replace(parameters=parameters, return_annotation=bare(signature.return_annotation)))
+    return re.sub(r"<function (\w+) at 0x[0-9a-f]+>", r"\1", text)
 
 
 def _type(annotation: Any) -> str:

@@ -77,9 +77,7 @@ def _add_soak(commands: _Commands[argparse.ArgumentParser]) -> None:
         description="Call a bot many times on virtual time, with callers that interrupt, hang up and stay silent at "
         "random, and check that every turn has one outcome, every call ends, and nothing grows.",
     )
-    parser.add_argument(
-        "bot", nargs="?", help="the bot (default: one that answers, fails and stalls at random)"
-    )
+    parser.add_argument("bot", nargs="?", help="the bot (default: one that answers, fails and stalls at random)")
     parser.add_argument("--calls", type=int, default=1_000, help="how many calls (default: 1000)")
     parser.add_argument("--seed", type=int, default=0, help="where the random numbers begin (default: 0)")
     parser.add_argument("--format", choices=("markdown", "json", "html"), default="markdown")
