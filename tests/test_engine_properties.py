@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -34,6 +35,9 @@ from voiceframe.frames import (
     UpdateSettingsFrame,
 )
 from voiceframe.testing.run import Rig, rig
+
+#: `VOICEFRAME_TEST_DEPTH=40 pytest tests/test_engine_properties.py` tries so many times more examples.
+DEPTH = int(os.environ.get("VOICEFRAME_TEST_DEPTH", "1"))
 
 #: Frames of every stream that can be pushed, several types for some.
 KINDS: tuple[type[Frame], ...] = (
@@ -357,7 +361,7 @@ def check_order(notes: list[Notes]) -> None:
 
 
 @given(st.lists(shapes, max_size=5), st.lists(steps, max_size=25))
-@settings(max_examples=250)
+@settings(max_examples=250 * DEPTH)
 async def test_order_sweeps_and_no_loss_in_a_line(line: list[Shape], schedule: list[tuple[Any, ...]]) -> None:
     world = World()
     workers = [
@@ -410,7 +414,7 @@ def check_nothing_lost(world: World, notes: list[Notes]) -> None:
     ),
     st.lists(steps.filter(lambda step: step[0] not in ("task", "jam", "replace")), max_size=20),
 )
-@settings(max_examples=150)
+@settings(max_examples=150 * DEPTH)
 async def test_branches_side_by_side(tree: Any, schedule: list[tuple[Any, ...]]) -> None:
     """All `def`: what enters a block in order leaves it in order, and once, however many branches let it through."""
     world = World()
