@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from voiceframe.app import Bot
 from voiceframe.call import Call
 from voiceframe.frames import UserTurnFrame
 from voiceframe.llm import Message
@@ -15,7 +16,7 @@ from voiceframe.processors.agents import Agent
 from voiceframe.testing import ScriptedLLM, dial
 
 
-def bot_with(agent: Agent) -> object:
+def bot_with(agent: Agent) -> Bot:
     def bot(call: Call) -> Pipeline:
         return Pipeline([call.transport.input(), agent, call.transport.output()])
 
@@ -25,7 +26,7 @@ def bot_with(agent: Agent) -> object:
 async def test_answers_with_its_model_and_sends_it_instructions_and_context() -> None:
     llm = ScriptedLLM(["On Thursday at ten.", "You are welcome."], delay_ms=300)
     agent = Agent("clinic", "You book appointments.", llm, greeting="City clinic, hello!")
-    async with dial(bot_with(agent)) as caller:  # type: ignore[arg-type]
+    async with dial(bot_with(agent)) as caller:
         await caller.says("When can I come?")
         await caller.hears("thursday")
         await caller.says("Thank you")
@@ -42,7 +43,7 @@ async def test_answers_with_its_model_and_sends_it_instructions_and_context() ->
 
 async def test_the_context_holds_what_was_heard_not_what_was_made() -> None:
     agent = Agent("clinic", llm=ScriptedLLM(["Our doctors are on holiday until the end of March.", "Of course."]))
-    async with dial(bot_with(agent)) as caller:  # type: ignore[arg-type]
+    async with dial(bot_with(agent)) as caller:
         await caller.says("Hello?")
         await caller.interrupts("Can I come anyway?", after_ms=1_500)
         await caller.hears("of course")
@@ -55,7 +56,7 @@ async def test_the_context_holds_what_was_heard_not_what_was_made() -> None:
 
 async def test_an_interruption_cancels_the_request() -> None:
     llm = ScriptedLLM(["one two three four five six seven eight nine ten", "Yes."], word_ms=400)
-    async with dial(bot_with(Agent("slow", llm=llm))) as caller:  # type: ignore[arg-type]
+    async with dial(bot_with(Agent("slow", llm=llm))) as caller:
         await caller.says("Count")
         await caller.interrupts("Stop", after_ms=1_000)
         await caller.hears("yes")
@@ -69,14 +70,14 @@ async def test_a_subclass_answers_by_itself() -> None:
             await asyncio.sleep(0.5)
             yield turn.text
 
-    async with dial(bot_with(Parrot("parrot"))) as caller:  # type: ignore[arg-type]
+    async with dial(bot_with(Parrot("parrot"))) as caller:
         await caller.says("polly wants a cracker")
         await caller.hears("You said: polly wants a cracker")
 
 
 async def test_a_model_that_fails_leaves_no_silent_turn() -> None:
     llm = ScriptedLLM([RuntimeError("out of reach"), "Better now."])
-    async with dial(bot_with(Agent("sick", llm=llm))) as caller:  # type: ignore[arg-type]
+    async with dial(bot_with(Agent("sick", llm=llm))) as caller:
         await caller.says("Hello?")
         await caller.hears("say that again")
         await caller.says("Hello?")
@@ -89,21 +90,21 @@ async def test_a_model_that_fails_leaves_no_silent_turn() -> None:
 
 
 async def test_a_model_that_says_nothing_leaves_no_silent_turn() -> None:
-    async with dial(bot_with(Agent("mute", llm=ScriptedLLM([""])))) as caller:  # type: ignore[arg-type]
+    async with dial(bot_with(Agent("mute", llm=ScriptedLLM([""])))) as caller:
         await caller.says("Hello?")
         await caller.hears("say that again", within_ms=2_000)
     assert caller.record.of("turn.unanswered")[0].data["reason"] == "empty"
 
 
 async def test_a_model_that_never_answers_leaves_no_silent_turn() -> None:
-    async with dial(bot_with(Agent("stuck", llm=ScriptedLLM(["late"], delay_ms=3_600_000)))) as caller:  # type: ignore[arg-type]
+    async with dial(bot_with(Agent("stuck", llm=ScriptedLLM(["late"], delay_ms=3_600_000)))) as caller:
         await caller.says("Hello?")
         await caller.hears("say that again", within_ms=9_000)
     assert caller.record.of("turn.unanswered")[0].data["reason"] == "deadline"
 
 
 async def test_an_agent_without_model_or_reply_says_so() -> None:
-    async with dial(bot_with(Agent("empty"))) as caller:  # type: ignore[arg-type]
+    async with dial(bot_with(Agent("empty"))) as caller:
         await caller.says("Hello?")
         await caller.listens()
     assert "has no llm" in str(caller.record.of("processor.failed")[0].personal)
@@ -113,7 +114,7 @@ async def test_an_agent_without_model_or_reply_says_so() -> None:
 async def test_an_agent_may_not_be_interruptible(interruptible: bool) -> None:
     llm = ScriptedLLM(["This call may be recorded for training.", "Fine."])
     agent = Agent("notice", llm=llm, interruptible=interruptible)
-    async with dial(bot_with(agent)) as caller:  # type: ignore[arg-type]
+    async with dial(bot_with(agent)) as caller:
         await caller.says("Hello?")
         await caller.interrupts("But", after_ms=500)
         await caller.hears("fine")

@@ -66,6 +66,8 @@ class Screen:
 def _short(value: object) -> str:
     if isinstance(value, list | tuple):
         return ",".join(map(str, value))
+    if isinstance(value, dict):
+        return ",".join(f"{name}:{part}" for name, part in value.items())
     return str(value)
 
 

@@ -23,7 +23,7 @@ from typing import (
     get_type_hints,
 )
 
-from voiceframe.errors import EventError
+from ..errors import EventError
 
 __all__ = ["Event", "Personal", "event", "event_class", "event_classes"]
 

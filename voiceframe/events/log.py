@@ -10,9 +10,8 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, Protocol, runtime_checkable
 
-from voiceframe.errors import EventError
-from voiceframe.ulid import ULIDs
-
+from ..errors import EventError
+from ..ulid import ULIDs
 from .base import Event, event_class, from_fields
 
 __all__ = ["Clock", "Environment", "EventLog", "Feed", "LoggedEvent", "new_trace"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from voiceframe.events import Feed, LoggedEvent
+from ..events import Feed, LoggedEvent
 
 __all__ = ["Sink", "as_feed"]
 

@@ -23,9 +23,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from voiceframe.events import LoggedEvent, SinkLost
-from voiceframe.ulid import ULIDs
-
+from ..events import LoggedEvent, SinkLost
+from ..ulid import ULIDs
 from .base import Sink
 
 __all__ = ["SinkFeed"]

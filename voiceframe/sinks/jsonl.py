@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from voiceframe.errors import StoreError
-from voiceframe.events import LoggedEvent
+from ..errors import StoreError
+from ..events import LoggedEvent
 
 if sys.platform != "win32":
     import fcntl

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
-from voiceframe.events import Event, LoggedEvent
+from ..events import Event, LoggedEvent
 
 __all__ = ["MemorySink"]
 

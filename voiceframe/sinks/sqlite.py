@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from voiceframe.errors import StoreError
-from voiceframe.events import LoggedEvent
-from voiceframe.store import Store, open_store
+from ..errors import StoreError
+from ..events import LoggedEvent
+from ..store import Store, open_store
 
 __all__ = ["SQLiteSink"]
 

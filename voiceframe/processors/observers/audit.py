@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from voiceframe.events import AuditAction
-from voiceframe.frames import (
+from ...events import AuditAction
+from ...frames import (
     CancelFrame,
     EndFrame,
     InterruptionFrame,
@@ -14,7 +14,7 @@ from voiceframe.frames import (
     ToolResultFrame,
     UpdateSettingsFrame,
 )
-from voiceframe.processor import Observer, observes
+from ...processor import Observer, observes
 
 __all__ = ["AuditObserver"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from voiceframe.events import LoggedEvent, TurnLatency
-from voiceframe.frames import (
+from ...events import LoggedEvent, TurnLatency
+from ...frames import (
     BotStartedSpeakingFrame,
     ReplyStartedFrame,
     TextFrame,
@@ -15,8 +15,8 @@ from voiceframe.frames import (
     VADUserStartedSpeakingFrame,
     VADUserStoppedSpeakingFrame,
 )
-from voiceframe.logs import log_turn
-from voiceframe.processor import Observer, observes
+from ...logs import log_turn
+from ...processor import Observer, observes
 
 __all__ = ["LatencyObserver"]
 

@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from voiceframe.events import DTMFReceived, MessageReceived, SettingsChanged, ToolCalled, ToolReturned
-from voiceframe.frames import InputDTMFFrame, MessageFrame, ToolCallFrame, ToolResultFrame, UpdateSettingsFrame
-from voiceframe.processor import Observer, observes
+from ...events import DTMFReceived, MessageReceived, SettingsChanged, ToolCalled, ToolReturned
+from ...frames import InputDTMFFrame, MessageFrame, ToolCallFrame, ToolResultFrame, UpdateSettingsFrame
+from ...processor import Observer, observes
 
 __all__ = ["TraceObserver"]
 
