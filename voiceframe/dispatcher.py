@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
+from .backpressure import Producers
 from .errors import ProcessorError
 from .events import Interruption, Pause, Resume
 from .frames import CancelFrame, Frame, InterruptionFrame, PauseFrame, ResumeFrame, Stream
@@ -122,13 +123,17 @@ class Dispatcher:
         self._direct_s = 0.0
         self._tick_s = engine.settings.tick_us / 1e6
         self._urgent: dict[type[Frame], list[Step]] = {}
-        #: Those who wait in `drain()`.
-        self.producers: list[asyncio.Future[bool]] = []
+        self.producers = Producers(engine)
         #: Tasks that were left behind; what they push is dropped.
         self.zombies: dict[asyncio.Task[Any], None] = {}
         self.closed = False
         #: Frames pushed after the end, which went nowhere.
         self.late = 0
+
+    @property
+    def backlog(self) -> int:
+        """How many frames wait in the ready queue."""
+        return len(self._ready)
 
     # -- contexts
 
@@ -275,8 +280,8 @@ class Dispatcher:
                 if not self._scheduled:
                     self._schedule()
                 break
-        if self.producers:
-            self.wake_producers()
+        if self.producers.waiting:
+            self.producers.wake()
 
     def close(self) -> None:
         """Deliver nothing more."""
@@ -285,7 +290,7 @@ class Dispatcher:
         self.anyone_waits.clear()
         self.pushed.clear()
         self._stack.clear()
-        self.wake_producers(for_good=True)
+        self.producers.wake(for_good=True)
 
     # -- the cascade
 
@@ -506,7 +511,7 @@ class Dispatcher:
             # Behind what was pushed before: the output may have said already that a reply has begun to sound.
             self.afterwards(self._replies.after_sweep)
         if isinstance(frame, InterruptionFrame):
-            self.wake_producers(for_good=True)
+            self.producers.wake(for_good=True)
         elif isinstance(frame, CancelFrame):
             self._engine.cancelled()
         for other in sweeps:
@@ -553,39 +558,3 @@ class Dispatcher:
     def relink(self) -> None:
         """The pipeline has changed."""
         self._urgent.clear()
-
-    # -- backpressure
-
-    def congested(self, node: Node) -> bool:
-        """Whether anything downstream of `node` is at least half full, or what it has pushed is not there yet."""
-        settings = self._engine.settings
-        if node.waiting or len(self._ready) * 2 >= settings.ready_frames:
-            return True
-        behind = False
-        for other in self._engine.nodes:
-            if behind:
-                if other.lane is not None and len(other.lane.items) * 2 >= settings.mailbox_frames:
-                    return True
-                if other.proc.fullness() >= 0.5:
-                    return True
-            elif other is node:
-                behind = True
-        return False
-
-    async def drain(self, node: Node) -> None:
-        """Wait until nothing downstream of `node` is congested, or the call ends."""
-        if self.state.running is not None:
-            raise ProcessorError.of("processor.drain-sync", processor=node.name)
-        go_on = False
-        while not (go_on or self.closed) and self.congested(node):
-            future = self._loop.create_future()
-            self.producers.append(future)
-            go_on = await future
-
-    def wake_producers(self, *, for_good: bool = False) -> None:
-        """Something has emptied: let those who wait look again, or stop waiting `for_good`."""
-        if self.producers:
-            producers, self.producers = self.producers, []
-            for future in producers:
-                if not future.done():
-                    future.set_result(for_good)

@@ -392,7 +392,7 @@ class Engine:
 
     def lane_idle(self, node: Node) -> None:
         """A mailbox has emptied. One that was only there for the setup is not needed any more."""
-        self.dispatcher.wake_producers()
+        self.dispatcher.producers.wake()
         lane = node.lane
         if lane is None or self.ending:
             return

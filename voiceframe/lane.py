@@ -205,8 +205,8 @@ class Lane:
             frame, upstream = items.popleft()
             handler = self._handler(frame, upstream)
             done += 1
-            if dispatcher.producers and len(items) <= half:
-                dispatcher.wake_producers()
+            if dispatcher.producers.waiting and len(items) <= half:
+                dispatcher.producers.wake()
             if frame.stream == Stream.CONTROL:
                 if not await self._control(frame, handler, me):
                     return

@@ -367,13 +367,13 @@ class Processor:
         For producers, in an `async def` handler or a task. An interruption and the end wake it.
         """
         node = self._linked("drain")
-        await node.dispatcher.drain(node)
+        await node.dispatcher.producers.drain(node)
 
     def drained(self) -> None:
         """Tell waiting producers that this processor's own buffer (see `fullness`) has emptied."""
         node = self._node
         if node is not None:
-            node.dispatcher.wake_producers()
+            node.dispatcher.producers.wake()
 
     def fullness(self) -> float:
         """How full the processor's own buffer is, from 0 to 1: what `drain()` asks. Override where there is one."""
