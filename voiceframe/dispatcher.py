@@ -306,7 +306,8 @@ class Dispatcher:
         pushed = self.pushed
         step: Step | None = None
         try:
-            for step in route.guarded if self.anyone_waits else route.steps:
+            guarded = bool(self.anyone_waits)
+            for step in route.guarded if guarded else route.steps:
                 fn = step.fn  # `step.fn(frame)` would be a look-up of a method, which is slower
                 out = fn(frame)
                 if out is frame:
@@ -315,9 +316,9 @@ class Dispatcher:
                 elif out is None:
                     if not pushed:
                         break
-                    if len(pushed) == 1:
+                    if not guarded and len(pushed) == 1:
                         made, onward, _ = pushed[0]
-                        if made is frame and onward is step.new and not step.node.waiting:
+                        if made is frame and onward is step.new:
                             pushed.clear()  # to push the frame in hand is to return it
                             continue
                 self._branch_off(route, step, frame, out)

@@ -314,9 +314,7 @@ class Processor:
         For what is not a frame, and for frames that only the engine makes, it raises `ProcessorError`; in a `def`
         handler that is reported when the handler returns, as a failure of it.
         """
-        node = self._node
-        if node is None:
-            raise ProcessorError.of("processor.unlinked", processor=self.name, method="push")
+        node = self._node or self._linked("push")
         dispatcher = node.dispatcher
         if dispatcher.state.running is dispatcher:
             dispatcher.pushed.append((frame, node.up if upstream else node.down, node))
