@@ -66,3 +66,19 @@ def test_the_command_prints_a_report(capsys: pytest.CaptureFixture[str]) -> None
 def test_ten_thousand_turns() -> None:
     report = measure(restless_bot, calls=4_000, seed=1_000_000)
     assert report.exit_code == 0, report.markdown()
+
+
+def test_a_call_that_ends_twice_in_the_log_fails() -> None:
+    from voiceframe.events import CallEnded
+
+    class EndsEarly(Processor):
+        @handles(UserTurnFrame)
+        def on_turn(self, frame: UserTurnFrame) -> None:
+            self.emit(CallEnded(reason="made up", duration_ms=0))
+            self.call.say("Yes.")
+
+    def bot(call: Call) -> Pipeline:
+        return Pipeline([call.transport.input(), EndsEarly(), call.transport.output()])
+
+    report = measure(bot, calls=5, seed=0)
+    assert next(check for check in report.checks if check.id == "soak.ends").verdict == "fail"

@@ -376,3 +376,45 @@ async def test_words_that_come_late_are_said_late_and_the_reply_is_closed_by_its
     assert [frame.complete for frame in ear.heard if frame.final] == [True]
     call.hang_up()
     await call.wait_ended()
+
+
+async def test_a_producer_that_drains_is_held_back_until_half_of_the_words_are_spoken() -> None:
+    from voiceframe.frames import UserTurnFrame
+    from voiceframe.processor import Processor, handles
+    from voiceframe.transports.text import MOST_WORDS
+
+    made: list[int] = []
+
+    class Endless(Processor):
+        @handles(UserTurnFrame)
+        async def on_turn(self, frame: UserTurnFrame) -> None:
+            number = self.begin_reply(frame.turn)
+            for count in range(MOST_WORDS):
+                self.push(TextFrame(" word", number))
+                made.append(count)
+                await self.drain()
+
+    transport = TextTransport(words_per_minute=6_000)
+    call = Call(transport)
+    await call.start(Pipeline([transport.input(), Endless(), transport.output()]))
+    transport.type("go on")
+    await asyncio.sleep(1)
+    held = len(made)
+    assert MOST_WORDS // 2 <= held < MOST_WORDS // 2 + 200
+    await asyncio.sleep(10)
+    assert held < len(made) < MOST_WORDS  # it goes on as words are spoken
+    call.hang_up()
+    await call.wait_ended()
+
+
+async def test_words_without_measure_end_the_call_and_name_the_output() -> None:
+    from voiceframe.transports.text import MOST_WORDS
+
+    transport = TextTransport()
+    call, _ = await start(transport)
+    failed: list[object] = []
+    call.log.subscribe(lambda event: failed.append(event.data) if event.kind == "processor.failed" else None)
+    call.say("word " * (MOST_WORDS + 10))
+    assert await call.wait_ended() == "error"
+    assert "TextOutput" in str(failed[0])
+    assert "processor.overflow" in str(failed[0])

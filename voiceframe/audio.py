@@ -1,12 +1,12 @@
 """Audio as it travels: bytes, and the format in which they arrived.
 
-Nothing is converted until somebody asks: `audio.pcm(16_000)`. The same object remembers what it was asked for, so
-several processors that need the same form share one conversion.
+Nothing is converted until somebody asks: `audio.pcm(16_000)`. So far there are no converters: a processor is given the
+format that it accepts, or its pipeline is refused when it is linked.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from .errors import AudioError
@@ -56,7 +56,6 @@ class Audio:
 
     data: bytes
     format: AudioFormat
-    _pcm: dict[int, bytes] | None = field(default=None, repr=False, compare=False)
 
     @property
     def duration_ms(self) -> float:

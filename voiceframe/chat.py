@@ -94,12 +94,12 @@ def chat(
             try:
                 keep = stack.enter_context(Path(events_file).open("w", encoding="utf-8"))
             except OSError as error:
-                raise ConfigurationError.of("settings.file", path=events_file, error=error) from error
+                raise ConfigurationError.of("file.unusable", path=events_file, done="written", error=error) from error
         if script is not None:
             try:
                 text = Path(script).read_text(encoding="utf-8")
             except OSError as error:
-                raise ConfigurationError.of("settings.file", path=script, error=error) from error
+                raise ConfigurationError.of("file.unusable", path=script, done="read", error=error) from error
             actions = parse_script(text, script)
             screen = Screen(out, show_events=show_events)
             return run_virtual(_scripted(function, actions, screen, seed, keep, words_per_minute))

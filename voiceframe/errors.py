@@ -327,6 +327,14 @@ class ConfigurationError(VoiceframeError):
             "{path} defines no `{name}`.",
             "Define `def bot(call: Call) -> Pipeline`, or name the function: `voiceframe chat {path}:my_bot`.",
         ),
+        "file.unusable": Explanation(
+            "The file {path} cannot be {done}: {error}.",
+            "Check the path and its permissions; `voiceframe chat --help` says which files it takes.",
+        ),
+        "agent.no-reply": Explanation(
+            "The agent {agent} has no llm and says nothing of its own.",
+            "Pass one, `Agent(name, instructions, llm)`, or override `reply(turn)`.",
+        ),
         "script.syntax": Explanation(
             "{path}, line {line}: {error}.",
             "See `voiceframe chat --help` for the lines that a script may have.",
@@ -473,6 +481,10 @@ class TestKitError(VoiceframeError, AssertionError):
         "test.ended": Explanation(
             "The call had ended ({reason}) when the caller wanted to {what}.",
             "Look at `caller.record.events` for the reason.",
+        ),
+        "test.via": Explanation(
+            "dial() cannot call a bot via {via!r}.",
+            'Use `dial(bot, via="text")`.',
         ),
         "test.tool-not-called": Explanation(
             "{name} was not called with {arguments}. Called: {calls}.",

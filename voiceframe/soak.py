@@ -90,6 +90,7 @@ class Tally:
         self.outcomes: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
         self.wrong: list[str] = []
+        self.badly_ended: list[str] = []
         self.leaks: Counter[str] = Counter()
         self.call_ms = 0
 
@@ -108,7 +109,7 @@ class Tally:
                 self.wrong.append(f"seed {seed}: turn {turn} has {settled[turn]} outcomes")
         ended = record.of("call.ended")
         if len(ended) != 1:
-            self.wrong.append(f"seed {seed}: call.ended was written {len(ended)} times")
+            self.badly_ended.append(f"seed {seed}: call.ended was written {len(ended)} times")
         else:
             self.reasons[record.reason] += 1
             self.call_ms += int(ended[0].data["duration_ms"])
@@ -181,9 +182,12 @@ def _report(tally: Tally, calls: int, grown: int, took_s: float) -> Report:
         ),
         Check(
             "soak.ends",
-            "pass" if tally.calls == calls else "fail",
-            [{"reason": name, "calls": count} for name, count in sorted(tally.reasons.items())]
-            or [f"{tally.calls} of {calls} calls ended"],
+            "fail" if tally.badly_ended or tally.calls != calls else "pass",
+            [
+                f"{tally.calls} of {calls} calls were made",
+                *({"reason": name, "calls": count} for name, count in sorted(tally.reasons.items())),
+                *tally.badly_ended[:20],
+            ],
             title="Every call ends, once",
         ),
         Check(

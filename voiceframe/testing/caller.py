@@ -11,7 +11,7 @@ from typing import Literal
 from ..app import App, Bot
 from ..call import Call, CallSettings
 from ..engine import EngineSettings
-from ..errors import LinkError, TestKitError
+from ..errors import TestKitError
 from ..transports.text import TextTransport
 from .record import CallTranscript
 
@@ -161,7 +161,7 @@ async def dial(
     via: `"text"` types and reads, at the pace of speech.
     """
     if via != "text":
-        raise LinkError("link.via", f"dial() cannot call a bot via {via!r}.", 'Use `dial(bot, via="text")`.')
+        raise TestKitError.of("test.via", via=via)
     caller = Caller(words_per_minute)
     app = App(
         bot,

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ..errors import ProcessorError
 from ..frames import (
     BotStartedSpeakingFrame,
     BotStoppedSpeakingFrame,
@@ -33,6 +34,9 @@ from ..processor import Processor, handles
 from .base import Transport
 
 __all__ = ["TextTransport"]
+
+#: Words that may wait to be spoken: an hour of speech. Beyond it whoever makes them has lost all measure.
+MOST_WORDS = 10_000
 
 #: Called with each word as the caller hears it, and the number of its reply. Spaces stand in front of words.
 OnWord = Callable[[str, int], None]
@@ -133,6 +137,12 @@ class TextOutput(Processor):
         self._paused = False
         self._silent: asyncio.Event | None = None
 
+    def fullness(self) -> float:
+        return self._waiting() / MOST_WORDS
+
+    def _waiting(self) -> int:
+        return sum(len(reply.words) for reply in self._replies)
+
     @property
     def speaking(self) -> bool:
         """Whether words are being spoken, or wait to be."""
@@ -155,6 +165,10 @@ class TextOutput(Processor):
         if frame.reply not in self._over:
             self._find(frame.reply).words.extend(split_words(frame.text))
             self._go_on()
+            waiting = self._waiting()
+            if waiting > MOST_WORDS:
+                error = ProcessorError.of("processor.overflow", processor=self.name, count=waiting)
+                self.fail(error, fatal=True)
 
     @handles(ReplyEndedFrame)
     def on_ended(self, frame: ReplyEndedFrame) -> None:
@@ -220,6 +234,8 @@ class TextOutput(Processor):
         self._playing = None
         self._spoken()
         self._go_on()
+        if self._waiting() == MOST_WORDS // 2 - 1:
+            self.drained()
 
     def _spoken(self) -> None:
         word, self._word = self._word, ""

@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 
 from ...call import Call
+from ...errors import ConfigurationError
 from ...frames import (
     Frame,
     HeardFrame,
@@ -68,7 +69,7 @@ class Agent(Processor):
         It is cancelled when the caller interrupts. `self.context` ends with the turn.
         """
         if self.llm is None:
-            raise NotImplementedError(f"{type(self).__name__} has no llm: pass one, or override reply()")
+            raise ConfigurationError.of("agent.no-reply", agent=self.name)
         messages = self.context
         if self.instructions:
             messages = (Message("system", self.instructions), *messages)
@@ -98,6 +99,7 @@ class Agent(Processor):
                 async for text in pieces:
                     if text:
                         self.push(TextFrame(text, number))
+                        await self.drain()  # a model may write faster than anybody speaks
         except Exception as error:
             self.fail(error)
         finally:
