@@ -152,6 +152,7 @@ async def test_changed_copies_that_a_processor_passes_on_are_not_counted_twice()
         "call.started",
         "reply.started",
         "reply.ended",
+        "reply.speaking",
         "reply.heard",
         "call.ended",
     ]

@@ -11,6 +11,7 @@ import contextlib
 import random
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Literal
 
 from .clock import MediaClock, new_seed
@@ -271,8 +272,20 @@ class Call:
 
         Raises `CallEnded` when the call is over.
         """
-        engine = self._running("say()")
-        number, frames = engine.reply_frames(text, interruptible, self.clock.at_ms())
+        return self._begin("say()", text, interruptible, None)
+
+    def play(self, path: str | PathLike[str], *, text: str = "", interruptible: bool = True) -> Reply:
+        """Play an audio file (WAV) as a reply of its own: it is interrupted, and heard, as speech is.
+
+        text: what is said in it, for the transcript; left empty, that has the name of the file in brackets.
+
+        Raises `CallEnded` when the call is over. A file that cannot be read is a failure of the TTS that plays it.
+        """
+        return self._begin("play()", text, interruptible, fspath(path))
+
+    def _begin(self, what: str, text: str, interruptible: bool, clip: str | None) -> Reply:
+        engine = self._running(what)
+        number, frames = engine.reply_frames(text, interruptible, self.clock.at_ms(), clip)
         reply = self.replies.open[number]
         for frame in frames:
             self.send(frame)

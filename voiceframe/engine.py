@@ -11,6 +11,7 @@ import contextvars
 import logging
 import traceback
 from collections.abc import Callable, Iterable
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .clock import is_virtual
@@ -25,11 +26,13 @@ from .events import (
 )
 from .frames import (
     BotStartedSpeakingFrame,
+    ClipFrame,
     EndFrame,
     ErrorFrame,
     Frame,
     HeardFrame,
     PauseFrame,
+    PlayFrame,
     ReplyEndedFrame,
     ReplyStartedFrame,
     ResumeFrame,
@@ -179,6 +182,9 @@ class Engine:
         def say(frame: SayFrame) -> list[Frame]:
             return self.reply_frames(frame.text, frame.interruptible, frame.at_ms)[1]
 
+        def play(frame: PlayFrame) -> list[Frame]:
+            return self.reply_frames(frame.text, frame.interruptible, frame.at_ms, clip=frame.path)[1]
+
         def error(frame: ErrorFrame) -> ErrorFrame | None:
             if frame.fatal:
                 self.fatal(frame.error, frame.source or node.name)
@@ -217,6 +223,7 @@ class Engine:
 
         watches: tuple[tuple[type[Frame], Callable[[Any], Any]], ...] = (
             (SayFrame, say),
+            (PlayFrame, play),
             (ErrorFrame, error),
             (UserTurnFrame, turn),
             (ReplyStartedFrame, started),
@@ -228,8 +235,13 @@ class Engine:
             watches += ((BotStartedSpeakingFrame, speaking), (HeardFrame, heard))
         return watches
 
-    def reply_frames(self, text: str, interruptible: bool, at_ms: int) -> tuple[int, list[Frame]]:
-        """A whole reply as frames, with its number. It answers the turn that waits for an answer, if one does."""
+    def reply_frames(
+        self, text: str, interruptible: bool, at_ms: int, clip: str | None = None
+    ) -> tuple[int, list[Frame]]:
+        """A whole reply as frames, with its number. It answers the turn that waits for an answer, if one does.
+
+        clip: the path of an audio file that is played instead of speaking the text.
+        """
         turn = self.call.turns.pending
         # A turn whose reply was interrupted takes no other; then this is said of its own accord.
         number = self.call.replies.begin(turn, interruptible=interruptible)
@@ -238,7 +250,9 @@ class Engine:
             number = self.call.replies.begin(None, interruptible=interruptible)
         return number, [
             ReplyStartedFrame(number, turn, interruptible, at_ms=at_ms),
-            TextFrame(text, number, at_ms=at_ms),
+            TextFrame(text, number, at_ms=at_ms)
+            if clip is None
+            else ClipFrame(clip, text or f"[{PurePath(clip).name}]", number, at_ms=at_ms),
             ReplyEndedFrame(number, at_ms=at_ms),
         ]
 

@@ -15,12 +15,15 @@ from typing import Any, ClassVar, Literal, Self
 from .audio import Audio
 
 __all__ = [
+    "Alternative",
     "BotStartedSpeakingFrame",
     "BotStoppedSpeakingFrame",
     "CancelFrame",
+    "ClipFrame",
     "EagerTurnFrame",
     "EndFrame",
     "ErrorFrame",
+    "ExpectFrame",
     "Frame",
     "HeardFrame",
     "InputAudioFrame",
@@ -32,6 +35,9 @@ __all__ = [
     "OutputAudioFrame",
     "OutputDTMFFrame",
     "PauseFrame",
+    "PlayFrame",
+    "PlayedAudioFrame",
+    "RecordingFrame",
     "ReplyEndedFrame",
     "ReplyStartedFrame",
     "ResumeFrame",
@@ -44,6 +50,7 @@ __all__ = [
     "TranscriptionFrame",
     "TurnResumedFrame",
     "UpdateSettingsFrame",
+    "UserIdleFrame",
     "UserStartedSpeakingFrame",
     "UserStoppedSpeakingFrame",
     "UserTurnFrame",
@@ -70,6 +77,14 @@ class Word:
     text: str
     start_ms: int
     end_ms: int
+
+
+@dataclass(slots=True, frozen=True)
+class Alternative:
+    """What else may have been said, and how sure the recognizer is of it, from 0 to 1."""
+
+    text: str
+    confidence: float
 
 
 _fields_of: dict[type, tuple[str, ...]] = {}
@@ -161,7 +176,11 @@ class InputAudioFrame(Frame):
 
 @dataclass(slots=True)
 class OutputAudioFrame(Frame):
-    """Audio to the caller, a piece of `reply`. `words` are placed in milliseconds from the start of this piece."""
+    """Audio to the caller, a piece of `reply`.
+
+    `words` are placed in milliseconds from the start of this piece. Each carries the white space in front of it and
+    the punctuation behind it, so that the words of a reply, joined, are its text.
+    """
 
     stream = Stream.BOT
     mortal = True
@@ -170,19 +189,40 @@ class OutputAudioFrame(Frame):
     words: tuple[Word, ...] = ()
 
 
+@dataclass(slots=True)
+class PlayedAudioFrame(Frame):
+    """Audio as it goes to the caller, after pauses and cuts. From the output, upstream; none while the bot is silent.
+
+    `at_ms` is when its first sample sounds. `position` is that moment in samples since the output began to play: the
+    frames of a call, laid out by it, are the bot's side of the conversation.
+    """
+
+    stream = Stream.BOT
+    audio: Audio
+    reply: int
+    position: int
+
+
 # -- hearing
 
 
 @dataclass(slots=True)
 class VADUserStartedSpeakingFrame(Frame):
-    """Voice activity has begun. `confidence` from 0 to 1."""
+    """Voice activity has begun. `confidence` from 0 to 1; `began_ms` is when, in media time (-1: not known)."""
 
     confidence: float = 1.0
+    began_ms: int = -1
 
 
 @dataclass(slots=True)
 class VADUserStoppedSpeakingFrame(Frame):
-    """Voice activity has stopped."""
+    """Voice activity has stopped, at `ended_ms` in media time (-1: not known), which a VAD notices later.
+
+    `level_dbfs` is the mean level of the speech (RMS, full scale = 0).
+    """
+
+    ended_ms: int = -1
+    level_dbfs: float | None = None
 
 
 @dataclass(slots=True)
@@ -206,12 +246,16 @@ class InterimTranscriptionFrame(Frame):
 
 @dataclass(slots=True)
 class TranscriptionFrame(Frame):
-    """Words that will not change."""
+    """Words that will not change. An empty text says: there was speech, but nothing that could be recognized.
+
+    `alternatives` are what else it may have been, best first, without `text` itself.
+    """
 
     text: str
     language: str | None = None
     confidence: float = 1.0
     words: tuple[Word, ...] = ()
+    alternatives: tuple[Alternative, ...] = ()
 
 
 @dataclass(slots=True)
@@ -228,12 +272,37 @@ class TurnResumedFrame(Frame):
 
 @dataclass(slots=True)
 class UserTurnFrame(Frame):
-    """A committed turn of the caller: what the bot has to answer. `turn` counts from 1 in the call."""
+    """A committed turn of the caller: what the bot has to answer. `turn` counts from 1 in the call.
+
+    An empty text is speech that could not be recognized. `alternatives` are what else it may have been, best first.
+    """
 
     turn: int
     text: str
     source: Literal["speech", "dtmf", "text"] = "speech"
     confidence: float = 1.0
+    alternatives: tuple[Alternative, ...] = ()
+
+
+@dataclass(slots=True)
+class UserIdleFrame(Frame):
+    """The caller has been silent for `idle_ms` while the bot waited; `count` times in a row."""
+
+    count: int
+
+
+@dataclass(slots=True)
+class ExpectFrame(Frame):
+    """What the caller may say now. From the dialog, upstream: for the recognizer and for turn taking.
+
+    jsgf: a grammar in JSpeech Grammar Format (W3C note of 2000-06-05), or "" for anything.
+    phrases: the same as hints for a recognizer that takes no grammar.
+    digits: how many keys make an answer; 0 for any number, ended by `#` or a pause.
+    """
+
+    jsgf: str = ""
+    phrases: tuple[str, ...] = ()
+    digits: int = 0
 
 
 @dataclass(slots=True)
@@ -285,6 +354,30 @@ class SayFrame(Frame):
 
     stream = Stream.BOT
     text: str
+    interruptible: bool = True
+
+
+@dataclass(slots=True)
+class ClipFrame(Frame):
+    """An audio file as a piece of `reply`; `text` is what stands for it in the transcript."""
+
+    stream = Stream.BOT
+    mortal = True
+    path: str
+    text: str
+    reply: int
+
+
+@dataclass(slots=True)
+class PlayFrame(Frame):
+    """Play an audio file as a reply of its own; expanded by the engine as a `SayFrame` is.
+
+    `text` is what is said in it; empty, the transcript has the name of the file in brackets.
+    """
+
+    stream = Stream.BOT
+    path: str
+    text: str = ""
     interruptible: bool = True
 
 
@@ -364,6 +457,15 @@ class ResumeFrame(Frame):
 
 
 # -- tools, application, settings
+
+
+@dataclass(slots=True)
+class RecordingFrame(Frame):
+    """Start, pause, resume or stop the recording. In either direction; a paused one keeps silence of equal length."""
+
+    stream = Stream.CALLER
+    action: Literal["start", "pause", "resume", "stop"]
+    reason: str = ""
 
 
 @dataclass(slots=True)

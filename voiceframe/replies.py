@@ -17,7 +17,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .events import ReplyEnded, ReplyHeard, ReplyStarted
+from .events import ReplyEnded, ReplyHeard, ReplySpeaking, ReplyStarted
 from .frames import BotStartedSpeakingFrame, HeardFrame, ReplyEndedFrame, ReplyStartedFrame
 
 if TYPE_CHECKING:
@@ -117,8 +117,9 @@ class Replies:
 
     def speaking(self, frame: BotStartedSpeakingFrame) -> Reply | None:
         reply = self.open.get(frame.reply)
-        if reply is not None:
+        if reply is not None and not reply.speaking:
             reply.speaking = True
+            self._call.log.write(ReplySpeaking(reply=frame.reply), turn=reply.turn)
         return reply
 
     def heard(self, frame: HeardFrame) -> None:

@@ -142,6 +142,111 @@ class ProcessorReplaced(Event):
     new: str
 
 
+# -- speech
+
+
+@event("speech.started", version=1)
+class SpeechStarted(Event):
+    """The caller has begun to speak, at `began_ms`."""
+
+    began_ms: int
+
+
+@event("speech.ended", version=1)
+class SpeechEnded(Event):
+    """The caller has stopped speaking, at `ended_ms`. `level_dbfs` is how loud it was."""
+
+    ended_ms: int
+    level_dbfs: float | None = None
+
+
+@event("speech.discarded", version=1)
+class SpeechDiscarded(Event):
+    """What was heard is no turn: `echo` of the bot, a `backchannel`, `noise` (no words) while the bot spoke."""
+
+    reason: Literal["echo", "backchannel", "noise"]
+    text: Personal[str] = ""
+
+
+@event("speech.idle", version=1)
+class SpeechIdle(Event):
+    """The caller has said nothing for as long as the bot is willing to wait, `count` times in a row."""
+
+    count: int
+
+
+# -- the recording
+
+
+@event("recording.started", version=1)
+class RecordingStarted(Event):
+    """Both sides are being recorded from here on. Left is the caller, right the bot."""
+
+    path: str
+    rate: int
+
+
+@event("recording.paused", version=1)
+class RecordingPaused(Event):
+    """Silence is recorded from here on."""
+
+    reason: str = ""
+
+
+@event("recording.resumed", version=1)
+class RecordingResumed(Event):
+    """Both sides are recorded again."""
+
+    reason: str = ""
+
+
+@event("recording.stopped", version=1)
+class RecordingStopped(Event):
+    """The recording is closed. `paused_ms` of it are silence by request."""
+
+    path: str
+    duration_ms: int
+    paused_ms: int = 0
+    reason: str = ""
+
+
+# -- the dialog
+
+
+@event("flow.entered", version=1)
+class FlowEntered(Event):
+    """A state of the dialog has begun."""
+
+    state: str
+
+
+@event("flow.filled", version=1)
+class FlowFilled(Event):
+    """The caller has given the value of a slot, or changed it (`corrected`)."""
+
+    slot: str
+    corrected: bool = False
+    value: Personal[Any] = None
+
+
+@event("flow.reprompted", version=1)
+class FlowReprompted(Event):
+    """The caller was asked again. `reason`: `no-match`, `no-input`, `help`, `declined`, `invalid`."""
+
+    state: str
+    reason: str
+    count: int
+
+
+@event("handoff.requested", version=1)
+class HandoffRequested(Event):
+    """The caller is to go on with `target`, a person or a queue."""
+
+    target: str
+    reason: str
+    summary: Personal[str] = ""
+
+
 # -- turns and replies
 
 
@@ -200,6 +305,13 @@ class ReplyStarted(Event):
     reply: int
     turn: int | None
     interruptible: bool
+
+
+@event("reply.speaking", version=1)
+class ReplySpeaking(Event):
+    """The first sound of the reply goes to the caller."""
+
+    reply: int
 
 
 @event("reply.heard", version=1)
