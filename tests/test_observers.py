@@ -140,11 +140,11 @@ async def test_each_part_of_the_latency_is_named_and_they_sum_to_the_whole(
     caplog.set_level(logging.INFO, logger="voiceframe.turns")
     result = await run(
         Answers(),
-        observers=[LatencyObserver(vad_stop_ms=200)],
+        observers=[LatencyObserver()],
         frames=[
             VADUserStartedSpeakingFrame(),
             1_000,
-            VADUserStoppedSpeakingFrame(),
+            VADUserStoppedSpeakingFrame(ended_ms=800),
             120,
             TranscriptionFrame(text="is Monday free"),
             50,
@@ -167,7 +167,7 @@ async def test_each_part_of_the_latency_is_named_and_they_sum_to_the_whole(
 async def test_a_typed_turn_runs_from_its_commit() -> None:
     result = await run(
         Answers(),
-        observers=[LatencyObserver(vad_stop_ms=200)],
+        observers=[LatencyObserver()],
         frames=[
             VADUserStartedSpeakingFrame(),
             VADUserStoppedSpeakingFrame(),

@@ -166,6 +166,12 @@ class Settings(metaclass=_SettingsType):
         object.__setattr__(new, "_sources", {**getattr(self, "_sources", {}), **dict.fromkeys(changes, "code")})
         return new
 
+    def sourced(self, sources: Mapping[str, str]) -> Self:
+        """The same settings, of which `describe()` says that they came from `sources` (by name)."""
+        new = type(self)(**{name: getattr(self, name) for name in self._settings})
+        object.__setattr__(new, "_sources", {**getattr(self, "_sources", {}), **sources})
+        return new
+
     def describe(self) -> tuple[Resolved, ...]:
         """What each setting has resolved to and from where; the values of secret ones are hidden."""
         sources = getattr(self, "_sources", {})

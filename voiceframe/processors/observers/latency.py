@@ -31,12 +31,11 @@ class LatencyObserver(Observer):
     """Writes `turn.latency` when the first sound of an answer is played, and one line per turn to the log.
 
     The parts sum to the whole, exactly: a stage that is missing is part of the next one, and one that was over before
-    its turn came counts 0. Time runs from the end of the caller's speech: the moment at which the VAD said "stopped"
-    less the silence that it waits for, `vad_stop_ms`. A turn without speech (keys, text) runs from its commit.
+    its turn came counts 0. Time runs from the end of the caller's speech as the VAD has it (`ended_ms`), else from the
+    moment at which it said "stopped". A turn without speech (keys, text) runs from its commit.
     """
 
-    def __init__(self, *, vad_stop_ms: int = 0) -> None:
-        self._vad_stop_ms = vad_stop_ms
+    def __init__(self) -> None:
         self._heard: dict[str, int] = {}  # of the turn that the caller is about to finish
         self._turns: dict[int, dict[str, int]] = {}
         self._replies: dict[int, int] = {}
@@ -53,7 +52,7 @@ class LatencyObserver(Observer):
     @observes(VADUserStoppedSpeakingFrame)
     def on_silence(self, frame: VADUserStoppedSpeakingFrame) -> None:
         now = self.call.clock.at_ms()
-        self._heard["speech"] = now - self._vad_stop_ms
+        self._heard["speech"] = frame.ended_ms if frame.ended_ms >= 0 else now
         self._heard["vad"] = now
 
     @observes(TranscriptionFrame)
