@@ -24,6 +24,7 @@ __all__ = [
     "LinkError",
     "MissingExtra",
     "ProcessorError",
+    "RecordingError",
     "Reject",
     "StoreError",
     "TestKitError",
@@ -294,6 +295,22 @@ class AudioError(VoiceframeError):
             "There is no converter from {source} to {target}.",
             "Ask for one channel, `AudioFormat(encoding, rate)`, or convert with your own processor.",
         ),
+        "audio.codec": Explanation(
+            "{codec} is not a codec that Voiceframe knows.",
+            "Use one of {known} in `Encoder(codec)` and `Decoder(codec)`.",
+        ),
+        "audio.codec-rate": Explanation(
+            "{codec} does not encode audio at {rate} Hz.",
+            "Use one of {rates} in `Encoder(codec, rate)`; `audio.pcm(rate)` converts.",
+        ),
+        "audio.packet": Explanation(
+            "{size} bytes are no packet of {codec}: {error}.",
+            "Pass whole packets to `Decoder.decode(packet)`, and `None` for one that is lost.",
+        ),
+        "audio.key": Explanation(
+            "{key} is no key of a telephone.",
+            "Use some of {keys} in `dtmf(digits)`.",
+        ),
         "audio.length": Explanation(
             "{size} bytes are no whole number of samples of {format}.",
             "Give `Audio` and `AudioStream.add` whole samples: a multiple of {sample} bytes.",
@@ -397,6 +414,29 @@ class EventError(VoiceframeError):
         "event.shape": Explanation(
             "{what} does not have the fields of an event: {error}.",
             "Read only what `LoggedEvent.to_json()` wrote, with a Voiceframe that is at least as new.",
+        ),
+    }
+
+
+class RecordingError(VoiceframeError):
+    """A call cannot be recorded, or not any longer. A call that has begun goes on without its recording."""
+
+    codes = {
+        "recording.format": Explanation(
+            "{path!r} does not say as what the call is to be recorded.",
+            'Let it end in `.wav`, `.flac` or `.opus`, or pass `format="wav"`.',
+        ),
+        "recording.template": Explanation(
+            "{path!r} has {found} in it, which stands for nothing.",
+            'Only `{{call}}` is filled in, with the id of the call: `Recorder("recordings/{{call}}.wav")`.',
+        ),
+        "recording.failed": Explanation(
+            "The recording {path} has stopped after {duration_ms} ms: {error}.",
+            "Make room, or give another place in `Recorder(path)`. What was recorded until then can be played.",
+        ),
+        "recording.slow": Explanation(
+            "The disk takes the recording {path} more slowly than the call goes on; {waiting_ms} ms wait to be written.",
+            "Give a faster disk in `Recorder(path)`. What was recorded until then can be played.",
         ),
     }
 
@@ -610,7 +650,12 @@ class TestKitError(VoiceframeError, AssertionError):
         ),
         "test.via": Explanation(
             "dial() cannot call a bot via {via!r}.",
-            'Use `dial(bot, via="text")`.',
+            'Use `dial(bot, via="text")` or `dial(bot, via="audio")`.',
+        ),
+        "test.not-silent": Explanation(
+            "The bot spoke until {ended_ms} ms, although the caller had begun to speak over it at {began_ms} ms; "
+            "{within_ms} ms were allowed.",
+            "Give it longer with `stops_within(...)`, or look at `caller.record.events` for the pause.",
         ),
         "test.tool-not-called": Explanation(
             "{name} was not called with {arguments}. Called: {calls}.",

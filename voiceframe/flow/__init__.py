@@ -1,0 +1,52 @@
+"""The declared dialog: states with prompts, what can be said, typed slots, confirmation, help, tools, a person.
+
+    from voiceframe.flow import Date, End, Flow, State
+
+`Flow` is the processor; `docs/flow.md` shows how it is used.
+"""
+
+from .dialog import FlowSettings as FlowSettings
+from .flow import Flow as Flow
+from .flow import Transfer as Transfer
+from .grammar import Expectation as Expectation
+from .slots import Choice as Choice
+from .slots import Context as Context
+from .slots import Date as Date
+from .slots import Digits as Digits
+from .slots import Found as Found
+from .slots import Name as Name
+from .slots import Number as Number
+from .slots import Slot as Slot
+from .slots import Time as Time
+from .slots import YesNo as YesNo
+from .states import AnyState as AnyState
+from .states import Do as Do
+from .states import End as End
+from .states import Handoff as Handoff
+from .states import Intent as Intent
+from .states import State as State
+from .wording import Wording as Wording
+
+__all__ = [
+    "AnyState",
+    "Choice",
+    "Context",
+    "Date",
+    "Digits",
+    "Do",
+    "End",
+    "Expectation",
+    "Flow",
+    "FlowSettings",
+    "Found",
+    "Handoff",
+    "Intent",
+    "Name",
+    "Number",
+    "Slot",
+    "State",
+    "Time",
+    "Transfer",
+    "Wording",
+    "YesNo",
+]
