@@ -26,6 +26,7 @@ __all__ = [
     "ProcessorError",
     "RecordingError",
     "Reject",
+    "SpeechError",
     "StoreError",
     "TestKitError",
     "ToolError",
@@ -435,7 +436,7 @@ class RecordingError(VoiceframeError):
             "Make room, or give another place in `Recorder(path)`. What was recorded until then can be played.",
         ),
         "recording.slow": Explanation(
-            "The disk takes the recording {path} more slowly than the call goes on; {waiting_ms} ms wait to be written.",
+            "The disk takes the recording {path} more slowly than the call goes on: {count} s of it wait to be written.",
             "Give a faster disk in `Recorder(path)`. What was recorded until then can be played.",
         ),
     }
@@ -510,6 +511,37 @@ class VirtualTimeError(VoiceframeError):
     }
 
 
+class SpeechError(VoiceframeError):
+    """A voice cannot speak: it is not there, or it has failed; or a clip cannot be played."""
+
+    codes = {
+        "tts.voice": Explanation(
+            "espeak-ng has no voice {voice}.",
+            "Name a language and perhaps a variant, as in `voice=\"en-us+f2\"`; `voiceframe.espeak.voices()` has them all.",
+        ),
+        "tts.engine": Explanation(
+            "espeak-ng has failed with status {status}.",
+            "Install it anew with `pip install --force-reinstall espeakng-loader`.",
+        ),
+        "tts.silent": Explanation(
+            "{processor} has made no sound of reply {reply} for {waited_ms} ms; the reply ends where it is.",
+            "If the voice is slow, raise `TTSSettings(silence_ms=...)`; otherwise look for its failure before this one.",
+        ),
+        "tts.stream-ended": Explanation(
+            "The stream of {processor} has ended while reply {reply} was being spoken.",
+            "See what the voice has logged; the next reply opens a new stream by `open()`.",
+        ),
+        "tts.clip": Explanation(
+            "The clip {path} cannot be played: {reason}.",
+            "Give `call.play(...)` a WAV file of 8 to 32 bits, µ-law or A-law; FLAC and Ogg need `voiceframe[codecs]`.",
+        ),
+        "tts.clip-long": Explanation(
+            "The clip {path} lasts more than {limit_ms} ms; what was beyond that is not played.",
+            "Raise `TTSSettings(clip_ms=...)`, or cut the file.",
+        ),
+    }
+
+
 class FlowError(VoiceframeError):
     """A declared dialog that cannot work; raised where the `Flow` is made. `problems` has each fault by itself."""
 
@@ -517,7 +549,7 @@ class FlowError(VoiceframeError):
 
     codes = {
         "flow.invalid": Explanation(
-            "The flow cannot work, for {count} reasons. {problems}",
+            "The flow cannot work: {problems} (Problems: {count}).",
             "Correct each of them; `Flow(states, start=...)` checks all again, and `error.problems` has them one by one.",
         ),
         "flow.unknown-state": Explanation(

@@ -5,8 +5,8 @@
         \"\"\"Book an appointment.\"\"\"
 
 The parameters come from the type hints: str, int, float, bool, date, time, `Literal`s, dataclasses, tuples of these,
-and each of them or None. Arguments are checked and converted before the function runs, it has a bound in time, and whatever
-goes wrong is a `ToolError`.
+and each of them or None. Arguments are checked and converted before the function runs, it has a bound in time, and
+whatever goes wrong is a `ToolError`.
 """
 
 from __future__ import annotations

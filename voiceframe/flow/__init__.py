@@ -5,10 +5,10 @@
 `Flow` is the processor; `docs/flow.md` shows how it is used.
 """
 
-from .dialog import FlowSettings as FlowSettings
 from .flow import Flow as Flow
 from .flow import Transfer as Transfer
 from .grammar import Expectation as Expectation
+from .settings import FlowSettings as FlowSettings
 from .slots import Choice as Choice
 from .slots import Context as Context
 from .slots import Date as Date

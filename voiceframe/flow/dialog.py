@@ -14,32 +14,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from ..events import Event, FlowEntered, FlowFilled, FlowReprompted
-from ..settings import Settings, setting
 from ..tools import plain
 from .grammar import Expectation, Reading
+from .help import Focus, help_text
+from .settings import FlowSettings
 from .slots import Context, Found, Slot, YesNo
 from .states import AnyState, Do, End, Handoff, Intent, State
 from .template import render, say_value
 from .wording import Wording
-from .words import spell, spoken_list
+from .words import spoken_list
 
-__all__ = ["Dialog", "FlowSettings"]
-
-Focus = Literal["state", "slot", "value", "confirm", "which", "busy", "over"]
-
-
-class FlowSettings(Settings, prefix="FLOW"):
-    """How a declared dialog takes what was heard."""
-
-    reject_below: float = setting(default=0.2, doc="confidence under which speech counts as not understood", ge=0, le=1)
-    confirm_below: float = setting(
-        default=0.6, doc="confidence under which a value is confirmed by a question of its own", ge=0, le=1
-    )
-    echo: bool = setting(default=True, doc="say what was understood before the next question")
-    attempts: int = setting(default=3, doc="times in a row that one question may fail before a person takes over", ge=1)
-    most_failures: int = setting(default=10, doc="failures in a call before a person takes over", ge=1)
-    patience_ms: int = setting(default=1_500, doc="time after which the caller is told that a tool takes a while", ge=0)
-    key_pause_ms: int = setting(default=2_500, doc="silence after the last key that ends an answer by keys", ge=100)
+__all__ = ["Dialog"]
 
 
 class Dialog:
@@ -213,7 +198,7 @@ class Dialog:
                 digits = slot.digits
         universals = self._wording.universals
         if focus in ("busy", "over"):
-            universals = {name: universals[name] for name in ("person",) if name in universals}
+            universals = {name: phrases for name, phrases in universals.items() if name in ("person", "goodbye")}
         if self._person is None:
             universals = {name: phrases for name, phrases in universals.items() if name != "person"}
         self.expectation = Expectation(
@@ -546,26 +531,8 @@ class Dialog:
         return True
 
     def _help(self) -> str:
-        """What may be said here, by mouth and by keys."""
-        state, slot, wording = self.state, self._slot, self._wording
-        context = self.context()
-        parts: list[str] = []
-        if self.focus in ("value", "confirm"):
-            parts += [wording.yes_or_no, wording.yes_or_no_keys]
-        elif self.focus == "which" and isinstance(state, State):
-            pairs = [f"{spell(n)} for the {s.label}" for n, s in enumerate(state.slots[:9], 1)]
-            parts.append(wording.which_keys.format(keys=spoken_list(pairs)))
-        elif self.focus == "slot" and slot is not None:
-            keys = slot.keys_hint(context)
-            parts += [slot.hint(context), wording.keys.format(keys=keys) if keys else ""]
-        if isinstance(state, State) and state.intents and self.focus in ("state", "slot"):
-            parts.append(state.hint or wording.can_say.format(phrases=spoken_list([i.label for i in state.intents])))
-            pairs = [f"{spell(int(i.key))} for {i.label}" for i in state.intents if i.key is not None]
-            if pairs:
-                parts.append(wording.keys.format(keys=f"press {spoken_list(pairs)}"))
-        if self._person is not None:
-            parts.append(wording.person_hint)
-        return " ".join(part for part in parts if part)
+        person = self._person is not None
+        return help_text(self.focus, self.state, self._slot, self.context(), self._wording, person=person)
 
     def summary(self) -> str:
         """What is known, in a line: for the person who takes over."""

@@ -22,8 +22,9 @@ from ..frames import (
 )
 from ..processor import Processor, handles
 from ..tools import ToolResult, call_tool
-from .dialog import Dialog, FlowSettings
+from .dialog import Dialog
 from .places import here
+from .settings import FlowSettings
 from .slots import Context
 from .states import AnyState, Do, End, Handoff
 from .validate import checked

@@ -41,8 +41,8 @@ _FILLERS: Final = frozenset(
     tokens(
         "a an the uh um er ah oh hm well so and i i'd i'm i'll like would want to is it it's its that that's be am my "
         "me please thanks thank you for on at with in of then actually rather say said make made need have let's can "
-        "could do does this name just maybe think hello hi hey good morning okay there sorry but prefer take mean meant "
-        "see come change about how we us will yes"
+        "could do does this name just maybe think hello hi hey good morning okay there sorry but prefer take mean see "
+        "meant come change about how we us will yes"
     )
 )
 _NEGATIONS: Final = frozenset(("not", "don't", "never", "isn't", "doesn't", "can't", "won't", "neither"))
@@ -146,7 +146,7 @@ class Expectation:
         if self._labels.entries:
             rules["label"] = self._labels.jsgf(rules)
             lines.append(f"{no} [ {' | '.join(_CHANGE)} ] <label>")
-        return lines
+        return lines or ["goodbye"]  # a grammar must not be empty
 
     def _fills(self, slots: Sequence[Slot[Any]], rules: Rules, name: str) -> str:
         """The values of these slots, several in one breath."""

@@ -134,7 +134,8 @@ class _Check:
 
     def _loops(self) -> Iterator[FlowError]:
         """Circles of states that never wait for the caller."""
-        silent = {name for name, state in self.states.items() if _is_silent(state)}
+        silent = [name for name, state in self.states.items() if _is_silent(state)]
+        told: set[str] = set()
         for name in silent:
             pending, seen = [name], set[str]()
             while pending:
@@ -142,7 +143,8 @@ class _Check:
                     if edge.to in silent and edge.to not in seen:
                         seen.add(edge.to)
                         pending.append(edge.to)
-            if name in seen:
+            if name in seen and not seen & told:  # each circle once
+                told |= seen
                 yield FlowError.of("flow.loop", where=self.states[name].place, name=name)
 
     def _known(self) -> dict[str, frozenset[str]]:
@@ -172,7 +174,7 @@ class _Check:
                 yield FlowError.of("flow.value", where=slot.place, error=error, what=type(slot).__name__)
         if state.intents and not state.prompt and (not state.slots or state.to is None):
             yield FlowError.of("flow.no-prompt", where=state.place, name=state.name)
-        for name in set(state.clear) - {slot.name for slot in state.slots}:
+        for name in sorted(set(state.clear) - {slot.name for slot in state.slots}):
             error = f"clear= names {name!r}, for which the state does not ask"
             yield FlowError.of("flow.value", where=state.place, error=error, what="State")
 
@@ -275,7 +277,7 @@ class _Check:
 
     def _tool(self, state: Do, known: frozenset[str]) -> Iterator[FlowError]:
         tool = state.tool
-        for name in set(state.arguments) - set(tool.parameters):
+        for name in sorted(set(state.arguments) - set(tool.parameters)):
             error = f"arguments= names {name!r}, which {tool.name} does not take"
             yield FlowError.of("flow.value", where=state.place, error=error, what="Do")
         for parameter in tool.parameters.values():

@@ -1,0 +1,21 @@
+"""How a declared dialog takes what was heard."""
+
+from __future__ import annotations
+
+from ..settings import Settings, setting
+
+__all__ = ["FlowSettings"]
+
+
+class FlowSettings(Settings, prefix="FLOW"):
+    """How a declared dialog takes what was heard."""
+
+    reject_below: float = setting(default=0.2, doc="confidence under which speech counts as not understood", ge=0, le=1)
+    confirm_below: float = setting(
+        default=0.6, doc="confidence under which a value is confirmed by a question of its own", ge=0, le=1
+    )
+    echo: bool = setting(default=True, doc="say what was understood before the next question")
+    attempts: int = setting(default=3, doc="times in a row that one question may fail before a person takes over", ge=1)
+    most_failures: int = setting(default=10, doc="failures in a call before a person takes over", ge=1)
+    patience_ms: int = setting(default=1_500, doc="time after which the caller is told that a tool takes a while", ge=0)
+    key_pause_ms: int = setting(default=2_500, doc="silence after the last key that ends an answer by keys", ge=100)
