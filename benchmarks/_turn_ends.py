@@ -118,7 +118,7 @@ def _utterance(number: int, rng: random.Random, audioop: object) -> Utterance:
     words, places = _parse(template)
     speech = synthesize(" ".join(words), voice=voice, rate_wpm=rng.randint(140, 190), pitch=rng.randint(35, 65))
     pcm = np.frombuffer(_at_rate(speech.pcm, speech.rate), dtype="<i2").astype(np.float64)
-    spoken = [(start, end) for _, start, end in speech.words]
+    spoken = [(word.start_ms, word.end_ms) for word in speech.words]
     assert len(spoken) == len(words), (words, speech.words)
     pieces: list[np.ndarray] = [np.zeros(RATE * 3 // 10)]  # the speaker takes a breath
     shift = len(pieces[0]) * 1000 // RATE

@@ -15,13 +15,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
-from typing import Literal, Protocol
+from typing import Literal
 
 from clinic_calendar import CLOSED, DOCTORS, HORIZON_DAYS, LAST, OPENS, PATIENTS, STEP_MINUTES, times
 
 from voiceframe.flow import Date, Time
 from voiceframe.flow.slots import Context
 from voiceframe.flow.words import MONTHS, ORDINALS, WEEKDAYS, spell
+from voiceframe.testing import AudioCaller, Caller
 
 DAY = Date("day", earliest_days=1, latest_days=HORIZON_DAYS, closed=CLOSED)
 AT = Time("at", earliest=OPENS, latest=LAST, step_minutes=STEP_MINUTES)
@@ -159,16 +160,47 @@ def time_forms(at: time) -> Iterator[str]:
             yield text
 
 
-class Line(Protocol):
-    """What a plan needs of a caller: those of `voiceframe.testing.dial()` have it, over text and over audio."""
+class OnTheLine:
+    """What a plan needs of a caller of `voiceframe.testing.dial()`, over text or over audio."""
 
-    async def listens(self) -> str: ...
-    async def says(self, text: str) -> None: ...
-    async def interrupts(self, text: str, *, after_ms: int = ...) -> None: ...
-    async def presses(self, digits: str) -> None: ...
-    async def waits(self, ms: int) -> None: ...
+    def __init__(self, caller: Caller | AudioCaller) -> None:
+        self._caller = caller
+        #: What was said and heard, for a person to read.
+        self.transcript: list[str] = []
+
     @property
-    def over(self) -> bool: ...
+    def over(self) -> bool:
+        return self._caller.call.ended or self._caller.call.engine.ending
+
+    async def listens(self) -> str:
+        heard = await self._caller.listens()
+        self.transcript.append(f"bot: {' / '.join(heard.split(chr(10)))}")
+        return heard
+
+    async def says(self, text: str) -> None:
+        self.transcript.append(f"caller: {text}")
+        if not self.over:
+            await self._caller.says(text)
+
+    async def interrupts(self, text: str, *, after_ms: int) -> None:
+        self.transcript.append(f"caller, interrupting: {text}")
+        if not self.over:
+            await self._caller.interrupts(text, after_ms=after_ms)
+
+    async def coughs_over(self, *, after_ms: int) -> None:
+        """Cough while the bot speaks; over text nobody does."""
+        if isinstance(self._caller, AudioCaller) and not self.over:
+            self.transcript.append("caller: (coughs)")
+            await self._caller.coughs(after_ms=after_ms)
+
+    async def presses(self, digits: str) -> None:
+        self.transcript.append(f"caller: [{digits}]")
+        await self._caller.listens()
+        if not self.over:
+            await self._caller.presses(digits)
+
+    async def waits(self, ms: int) -> None:
+        await self._caller.waits(ms)
 
 
 QUESTIONS = {
@@ -186,8 +218,8 @@ _FREE = re.compile(r"what is free is (.+?)\.", re.IGNORECASE)
 class Actor:
     """Acts a plan out. `goal` is what they want by now: offers that they took and changes of mind included."""
 
-    def __init__(self, line: Line, plan: Plan) -> None:
-        self._line = line
+    def __init__(self, line: OnTheLine, plan: Plan) -> None:
+        self.line = line
         self.plan = plan
         self.goal = dict(plan.goal)
         self._forms = dict(plan.forms)
@@ -200,16 +232,16 @@ class Actor:
     async def act(self) -> None:
         """Until the call is over, or the caller has had enough."""
         for _ in range(40):
-            heard = await self._line.listens()
-            if self._line.over:
+            heard = await self.line.listens()
+            if self.line.over:
                 return
             question = self._question(heard)
             if question is None:
-                await self._line.waits(1_000)
+                await self.line.waits(1_000)
                 continue
             self._asked += 1
             if self.plan.person_at == self._asked:
-                await self._line.says(self.plan.person)
+                await self.line.says(self.plan.person)
             elif self._trick and self._asked >= self.plan.trick_at and await self._play_trick():
                 continue
             else:
@@ -219,7 +251,9 @@ class Actor:
     def _question(heard: str) -> str | None:
         """The last question in what was heard."""
         found = [
-            (match.start(), name) for name, pattern in QUESTIONS.items() for match in re.finditer(pattern, heard, re.IGNORECASE)
+            (match.start(), name)
+            for name, pattern in QUESTIONS.items()
+            for match in re.finditer(pattern, heard, re.IGNORECASE)
         ]
         return max(found)[1] if found else None
 
@@ -227,13 +261,13 @@ class Actor:
         """Whether that took the place of an answer."""
         trick, self._trick = self._trick, ""
         if trick == "silence":
-            await self._line.waits(16_500)
+            await self.line.waits(16_500)
             return True
         if trick in ("help", "repeat"):
-            await self._line.says(trick)
+            await self.line.says(trick)
             return True
         if trick == "aside":
-            await self._line.says(self.plan.aside)
+            await self.line.says(self.plan.aside)
             return True
         self._trick = trick  # a cough or an interruption comes with the next long sentence of the bot
         return False
@@ -259,7 +293,7 @@ class Actor:
             self._hours = False
             await self._says("opening hours")
         elif "menu" in self.plan.keys:
-            await self._line.presses("1")
+            await self.line.presses("1")
         else:
             await self._says(self.plan.opening)
 
@@ -268,7 +302,7 @@ class Actor:
         if slot in self.plan.keys or tries > 2:
             keys = self._keys(slot)
             if keys:
-                await self._line.presses(keys)
+                await self.line.presses(keys)
                 return
         await self._says(self._form(slot) + self.plan.polite[slot])
 
@@ -281,20 +315,18 @@ class Actor:
             self.goal[slot], self._forms[slot] = value, form
             await self._says(f"no {form}")
         elif "confirm" in self.plan.keys:
-            await self._line.presses("1")
+            await self.line.presses("1")
         else:
             await self._says("yes")
 
     async def _says(self, text: str) -> None:
-        await self._line.says(text)
+        await self.line.says(text)
         if self._trick == "interrupt":
             self._trick = ""
-            await self._line.interrupts("repeat that", after_ms=700)
+            await self.line.interrupts("repeat that", after_ms=700)
         elif self._trick == "cough":
             self._trick = ""
-            cough = getattr(self._line, "coughs_over", None)
-            if cough is not None:  # over text nobody coughs
-                await cough(after_ms=500)
+            await self.line.coughs_over(after_ms=500)
 
     def _wrong(self, heard: str) -> list[str]:
         """The slots for which the bot has just said something else than what is wanted."""
@@ -364,9 +396,9 @@ def _longest(values: list[str]) -> list[str]:
     return [value for value in values if not any(value != other and _contains(other, value) for other in values)]
 
 
-async def phone(line: Line, plan: Plan) -> Actor:
-    """Act the plan out on this line. What they wanted in the end is the result's `goal`."""
-    actor = Actor(line, plan)
+async def phone(caller: Caller | AudioCaller, plan: Plan) -> Actor:
+    """Act the plan out. What they wanted in the end is the result's `goal`."""
+    actor = Actor(OnTheLine(caller), plan)
     await actor.act()
     return actor
 

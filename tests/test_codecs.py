@@ -87,7 +87,8 @@ def test_what_replaces_a_lost_packet_is_as_long_as_the_packet(codec: str, lost: 
     heard = [decoder.decode(None if number == lost else packet) for number, packet in enumerate(packets)]
     assert {len(piece) for piece in heard} == {2 * decoder.format.rate // 50}
     if lost > 1:
-        assert -45 < level_dbfs(heard[lost]) < -15  # something, and no more than the sound was
+        # No louder than the sound was. Opus goes on with the tone, of G.722 there are 5 ms that fade.
+        assert (-26 if codec == "opus" else -36) < level_dbfs(heard[lost]) < -17
         edge = np.frombuffer(heard[lost - 1] + heard[lost], "<i2").astype(int)
         middle = len(edge) // 2
         assert abs(edge[middle] - edge[middle - 1]) <= 1.5 * np.abs(np.diff(edge[:middle])).max()
@@ -116,7 +117,7 @@ GOOD = Encoder("opus").encode(tone(400, 100, -20, OPUS))
 
 
 @settings(max_examples=200)
-@given(st.binary(max_size=300) | st.randoms(use_true_random=False).map(lambda chance: chance.randbytes(3_000)))
+@given(st.binary(max_size=300) | st.integers(0, 10_000).map(lambda seed: random.Random(seed).randbytes(3_000)))
 def test_garbage_is_an_error_and_the_next_packet_is_heard(garbage: bytes) -> None:
     decoder = Decoder("opus")
     with contextlib.suppress(AudioError):

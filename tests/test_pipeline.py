@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from voiceframe import Call, Observer, Parallel, Pipeline, Processor, handles, observes
-from voiceframe.audio import PCM_8K, PCM_16K, PCMU_8K
+from voiceframe.audio import PCM_8K, PCM_16K, PCMU_8K, AudioFormat
 from voiceframe.errors import LinkError
 from voiceframe.frames import (
     Frame,
@@ -22,6 +22,8 @@ from voiceframe.frames import (
 )
 from voiceframe.testing.run import rig, run
 from voiceframe.transports.text import TextTransport
+
+STEREO = AudioFormat(channels=2)
 
 
 class Source(Processor):
@@ -58,8 +60,12 @@ class Hears16k(Processor):
         return frame
 
 
-class Watches16k(Processor):
-    accepts = (PCM_16K,)
+class HearsStereo(Hears16k):
+    accepts = (STEREO,)
+
+
+class WatchesStereo(Processor):
+    accepts = (STEREO,)
 
     @observes(InputAudioFrame)
     def on_audio(self, frame: InputAudioFrame) -> None: ...
@@ -75,6 +81,10 @@ class Source8k(Source):
 
 class SinkPCMU(Sink):
     accepts = (PCMU_8K, PCM_8K)
+
+
+class SinkStereo(Sink):
+    accepts = (STEREO,)
 
 
 middle = Middle()
@@ -134,9 +144,10 @@ REFUSED: dict[str, tuple[Callable[[], Pipeline], str]] = {
         "Branch 2 of a Parallel has no processors. Remove it, or put a processor into it: `Parallel([A()], [B()])`.",
     ),
     "link.format": (
-        lambda: Pipeline([Source8k(), Hears16k(), Sink()]),
-        "Source8k produces pcm_s16le at 8000 Hz, Hears16k accepts only pcm_s16le at 16000 Hz, and nothing here "
-        "converts it. Choose another format (`Hears16k.accepts`), or put a processor between them that converts.",
+        lambda: Pipeline([Source8k(), HearsStereo(), Sink()]),
+        "Source8k produces pcm_s16le at 8000 Hz, HearsStereo accepts only pcm_s16le at 16000 Hz, stereo, and nothing "
+        "here converts it. Choose another format (`HearsStereo.accepts`), or put a processor between them that "
+        "converts.",
     ),
 }
 
@@ -167,8 +178,8 @@ def test_every_way_to_be_refused_has_a_test() -> None:
     [
         lambda: Pipeline([Parallel([Source()]), Sink()]),
         lambda: Pipeline([Source(), Parallel([Sink()])]),
-        lambda: Pipeline([Source8k(), Watches16k(), Sink()]),
-        lambda: Pipeline([Source(), Speaks16k(), SinkPCMU()]),
+        lambda: Pipeline([Source8k(), WatchesStereo(), Sink()]),
+        lambda: Pipeline([Source(), Speaks16k(), SinkStereo()]),
         lambda: Pipeline([Source(), Parallel([Middle()], [Parallel([])]), Sink()]),
         lambda: Pipeline([Source(), Sink()], observers=[Looks]),  # type: ignore[list-item]
     ],
@@ -176,6 +187,10 @@ def test_every_way_to_be_refused_has_a_test() -> None:
 def test_other_pipelines_that_cannot_work_are_refused_as_well(pipeline: Callable[[], Pipeline]) -> None:
     with pytest.raises(LinkError):
         pipeline().check()
+
+
+def test_what_can_be_converted_is_no_reason_to_refuse_a_pipeline() -> None:
+    Pipeline([Source8k(), Hears16k(), Speaks16k(), SinkPCMU()]).check()
 
 
 def test_a_processor_with_an_unlimited_choice_of_formats_fits_anywhere() -> None:
@@ -405,8 +420,8 @@ async def test_observers_inside_of_a_block_see_what_passes_it() -> None:
 
 
 async def test_output_audio_formats_are_checked_against_the_sink() -> None:
-    with pytest.raises(LinkError, match="Speaks16k produces pcm_s16le at 16000 Hz, SinkPCMU accepts only mulaw"):
-        Pipeline([Source(), Speaks16k(), SinkPCMU()]).check()
+    with pytest.raises(LinkError, match=r"Speaks16k produces .*, SinkStereo accepts only .*, stereo"):
+        Pipeline([Source(), Speaks16k(), SinkStereo()]).check()
 
 
 async def test_a_call_that_was_refused_has_no_engine() -> None:

@@ -134,9 +134,10 @@ def test_single_samples_make_the_same_stream(source: int, target: int) -> None:
 
 
 @settings(max_examples=30)
-@given(st.sampled_from(PAIRS), st.randoms(use_true_random=False))
-def test_pieces_may_be_converted_in_any_order_twice_or_not_at_all(pair: tuple[int, int], chance: random.Random) -> None:
+@given(st.sampled_from(PAIRS), st.integers(0, 1_000))
+def test_pieces_may_be_converted_in_any_order_twice_or_not_at_all(pair: tuple[int, int], seed: int) -> None:
     source, target = pair
+    chance = random.Random(seed)
     pcm = chance.randbytes(source // 5 * 2)
     step = source // 50 * 2
 

