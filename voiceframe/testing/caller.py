@@ -6,16 +6,23 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator
-from typing import Literal
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from ..app import App, Bot
 from ..call import Call, CallSettings
 from ..engine import EngineSettings
 from ..errors import TestKitError
+from ..transports.base import Transport
 from ..transports.text import TextTransport
 from .record import CallTranscript
 
-__all__ = ["Caller", "dial"]
+if TYPE_CHECKING:
+    from ..audio import AudioFormat
+    from ..transports.loopback import LineConditions
+    from .audio_caller import AudioCaller, Voice
+
+__all__ = ["BaseCaller", "Caller", "dial"]
 
 #: How long a polite caller waits for the bot to finish before speaking.
 _PATIENCE_MS = 60_000
@@ -23,24 +30,22 @@ _PATIENCE_MS = 60_000
 _PAUSE_MS = 2_000
 
 
-class Caller:
-    """The other side of a call. Made by `dial()`."""
+class BaseCaller:
+    """The other side of a call, however it speaks and hears."""
 
     call: Call
 
-    def __init__(self, words_per_minute: int) -> None:
+    def __init__(self, transport: Transport) -> None:
         #: What the call has come to so far.
         self.record = CallTranscript()
-        self._transport = TextTransport(
-            words_per_minute=words_per_minute, on_word=self._on_word, on_reply=lambda reply, complete: self._news.set()
-        )
+        self._line = transport
         self._heard = ""  # since the caller last spoke
         self._reply = 0
         self._news = asyncio.Event()
 
     async def dial(self, app: App, seed: int) -> None:
         """Call the bot of `app`. Raises what `App.take()` raises."""
-        self.call = await app.take(self._transport, id=f"call_{seed:08}", seed=seed)
+        self.call = await app.take(self._line, id=f"call_{seed:08}", seed=seed)
         self.call.answered()
         await asyncio.sleep(0.02)  # a greeting has begun by now
 
@@ -52,6 +57,73 @@ class Caller:
             word = f"\n{word}" if self._heard else word
         self._heard += word
         self._news.set()
+
+    def _on_reply(self, reply: int, complete: bool) -> None:
+        self._news.set()
+
+    # -- what every caller does
+
+    async def hears(self, pattern: str, *, within_ms: int = 10_000) -> re.Match[str]:
+        """Wait until what was heard since the caller last spoke matches `pattern` (a regular expression, case ignored).
+
+        Raises `TestKitError` (`test.not-heard`), an `AssertionError`, if it does not in time.
+        """
+        deadline = asyncio.get_running_loop().time() + within_ms / 1000
+        while True:
+            match = re.search(pattern, self._heard, re.IGNORECASE)
+            if match:
+                return match
+            left_ms = round((deadline - asyncio.get_running_loop().time()) * 1000)
+            if left_ms <= 0 or self.call.ended:
+                raise TestKitError.of(
+                    "test.not-heard",
+                    expected=repr(pattern),
+                    within_ms=within_ms,
+                    heard=repr(self._heard) if self._heard else "nothing",
+                )
+            await self._wait(min(left_ms, 250))
+
+    async def waits(self, ms: int) -> None:
+        """Do nothing for so long."""
+        await asyncio.sleep(ms / 1000)
+
+    async def hangs_up(self) -> str:
+        """Leave. Returns the reason with which the call ended."""
+        if not self.call.ended:
+            self.call.hang_up()
+        return await self.call.wait_ended()
+
+    async def hears_the_end(self, *, within_ms: int = 60_000) -> str:
+        """Wait until the bot has ended the call. Returns the reason."""
+        async with asyncio.timeout(within_ms / 1000):
+            return await self.call.wait_ended()
+
+    async def _wait(self, ms: int) -> bool:
+        """Whether there was news within `ms`."""
+        self._news.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ms / 1000):
+                await self._news.wait()
+        return self._news.is_set()
+
+    def _check_running(self, what: str) -> None:
+        if self.call.ended or self.call.engine.ending:
+            raise TestKitError.of("test.ended", reason=self.call.reason, what=what)
+
+    def _forget(self) -> None:
+        """The caller speaks: what is heard from now on is the answer."""
+        self._heard = ""
+        self._reply = 0
+
+
+class Caller(BaseCaller):
+    """A caller who types and reads. Made by `dial()`."""
+
+    def __init__(self, words_per_minute: int) -> None:
+        self._transport = TextTransport(
+            words_per_minute=words_per_minute, on_word=self._on_word, on_reply=self._on_reply
+        )
+        super().__init__(self._transport)
 
     # -- what the caller does
 
@@ -87,29 +159,8 @@ class Caller:
 
     def _speak(self, text: str) -> None:
         self._check_running(f"say {text!r}")
-        self._heard = ""
-        self._reply = 0
+        self._forget()
         self._transport.type(text, source="speech")
-
-    async def hears(self, pattern: str, *, within_ms: int = 10_000) -> re.Match[str]:
-        """Wait until what was heard since the caller last spoke matches `pattern` (a regular expression, case ignored).
-
-        Raises `TestKitError` (`test.not-heard`), an `AssertionError`, if it does not in time.
-        """
-        deadline = asyncio.get_running_loop().time() + within_ms / 1000
-        while True:
-            match = re.search(pattern, self._heard, re.IGNORECASE)
-            if match:
-                return match
-            left_ms = round((deadline - asyncio.get_running_loop().time()) * 1000)
-            if left_ms <= 0 or self.call.ended:
-                raise TestKitError.of(
-                    "test.not-heard",
-                    expected=repr(pattern),
-                    within_ms=within_ms,
-                    heard=repr(self._heard) if self._heard else "nothing",
-                )
-            await self._wait(min(left_ms, 250))
 
     async def presses(self, digits: str) -> None:
         """Press keys."""
@@ -117,36 +168,9 @@ class Caller:
         self._transport.press(digits)
         await asyncio.sleep(0)
 
-    async def waits(self, ms: int) -> None:
-        """Do nothing for so long."""
-        await asyncio.sleep(ms / 1000)
 
-    async def hangs_up(self) -> str:
-        """Leave. Returns the reason with which the call ended."""
-        if not self.call.ended:
-            self._transport.hang_up()
-        return await self.call.wait_ended()
-
-    async def hears_the_end(self, *, within_ms: int = 60_000) -> str:
-        """Wait until the bot has ended the call. Returns the reason."""
-        async with asyncio.timeout(within_ms / 1000):
-            return await self.call.wait_ended()
-
-    async def _wait(self, ms: int) -> bool:
-        """Whether there was news within `ms`."""
-        self._news.clear()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(ms / 1000):
-                await self._news.wait()
-        return self._news.is_set()
-
-    def _check_running(self, what: str) -> None:
-        if self.call.ended or self.call.engine.ending:
-            raise TestKitError.of("test.ended", reason=self.call.reason, what=what)
-
-
-@contextlib.asynccontextmanager
-async def dial(
+@overload
+def dial(
     bot: Bot | str,
     *,
     via: Literal["text"] = "text",
@@ -154,15 +178,60 @@ async def dial(
     words_per_minute: int = 180,
     settings: CallSettings | None = None,
     engine_settings: EngineSettings | None = None,
-) -> AsyncIterator[Caller]:
+) -> AbstractAsyncContextManager[Caller]: ...
+@overload
+def dial(
+    bot: Bot | str,
+    *,
+    via: Literal["audio"],
+    seed: int = 0,
+    voice: Voice | None = None,
+    noise_dbfs: float | None = None,
+    line: LineConditions | None = None,
+    format: AudioFormat | None = None,
+    settings: CallSettings | None = None,
+    engine_settings: EngineSettings | None = None,
+) -> AbstractAsyncContextManager[AudioCaller]: ...
+def dial(
+    bot: Bot | str,
+    *,
+    via: Literal["text", "audio"] = "text",
+    seed: int = 0,
+    words_per_minute: int = 180,
+    voice: Voice | None = None,
+    noise_dbfs: float | None = None,
+    line: LineConditions | None = None,
+    format: AudioFormat | None = None,
+    settings: CallSettings | None = None,
+    engine_settings: EngineSettings | None = None,
+) -> AbstractAsyncContextManager[Any]:
     """Call a bot. The caller hangs up when the block is left, if the call has not ended by then.
 
     bot: a function of the call, or where to find one (`"examples/echo.py"`).
-    via: `"text"` types and reads, at the pace of speech.
+    via: `"text"` types and reads, at the pace of speech; `"audio"` speaks and listens over a line in memory.
+    words_per_minute: the pace, for text.
+    voice, noise_dbfs, line, format: for audio, see `AudioCaller`.
     """
-    if via != "text":
+    caller: BaseCaller
+    if via == "text":
+        caller = Caller(words_per_minute)
+    elif via == "audio":
+        from .audio_caller import AudioCaller
+
+        caller = AudioCaller(voice, noise_dbfs=noise_dbfs, line=line, format=format, seed=seed)
+    else:
         raise TestKitError.of("test.via", via=via)
-    caller = Caller(words_per_minute)
+    return _dialled(caller, bot, seed, settings, engine_settings)
+
+
+@contextlib.asynccontextmanager
+async def _dialled(
+    caller: BaseCaller,
+    bot: Bot | str,
+    seed: int,
+    settings: CallSettings | None,
+    engine_settings: EngineSettings | None,
+) -> AsyncIterator[BaseCaller]:
     app = App(
         bot,
         store=None,

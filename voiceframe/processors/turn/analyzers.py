@@ -67,6 +67,9 @@ class FixedEndpointing(TurnAnalyzer):
 #: The silence at these probabilities of the end, as a share of the way from the shortest to the usual silence (0 to 1)
 #: and from there to the longest (1 to 2). Between them it is interpolated.
 _CURVE: Final = ((0.0, 2.0), (0.2, 1.5), (0.4, 1.15), (0.55, 1.0), (0.75, 0.5), (0.9, 0.0), (1.0, 0.0))
+#: The melody that says neither yes nor no, and how far from it is a clear word: a voice falls somewhat at every pause.
+_NEUTRAL: Final = 0.78
+_WIDTH: Final = 0.15
 _REMEMBERED: Final = 12
 
 
@@ -90,7 +93,8 @@ class AdaptiveEndpointing(TurnAnalyzer):
         if melody is None:
             return words
         # Odds multiply. The melody only tips the scales: by at most a factor of 4 to either side.
-        odds = words / max(1e-6, 1 - words) * 4 ** (2 * melody - 1)
+        weight = min(1.0, max(-1.0, (melody - _NEUTRAL) / _WIDTH))
+        odds = words / max(1e-6, 1 - words) * 4**weight
         return odds / (1 + odds)
 
     def silence_ms(self, pause: Pause) -> int:

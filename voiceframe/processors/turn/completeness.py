@@ -21,7 +21,7 @@ _GOES_ON: Final = _words(
     towards under over near per than as like via my your his her its our their this these those some any every
     each no another i we they he she is are was were am be been being do does did have has had will would shall
     should can could may might must let's i'd i'll i'm i've we'd we'll we're they're it's that's there's gonna
-    wanna really very quite just maybe also even only then plus doctor dr mr mrs ms miss saint number"""
+    wanna really very quite just maybe actually also even only then plus doctor dr mr mrs ms miss saint number"""
 )
 #: Sounds with which a speaker keeps the turn.
 _FILLERS: Final = _words("""um umm uh uhm er erm hmm hm well like so""")
@@ -32,7 +32,7 @@ _WHOLE: Final = _words(
 )
 #: Pronouns and adverbs that close what precedes them ("I need it", "call me back later").
 _CLOSES: Final = _words(
-    """please thanks thank you it that's all me now today tomorrow tonight later back again then there here too well
+    """please thanks it that's all me now today tomorrow tonight later back again then there here too well
     morning afternoon evening o'clock am pm a.m p.m"""
 )
 _NUMBERS: Final = _words(
@@ -43,7 +43,8 @@ _NUMBERS: Final = _words(
 #: The first words of something that cannot stand without its object.
 _OPENINGS: Final = re.compile(
     r"\b(i want|i need|i would like|i'd like|can you|could you|would you|do you|i was|what about|how about|my name is"
-    r"|my number is|it is|looking for|speak to|talk to|come in|make|book|change|move|cancel my)$"
+    r"|my number is|it is|(can|could|would|will|do|did|should|are) you|looking for|speak to|talk to|come in|make|book"
+    r"|change|move|cancel my)$"
 )
 
 
@@ -62,7 +63,7 @@ def completeness(text: str, expect: ExpectFrame | None = None) -> float:
     if text.endswith(("...", "…", "-", ",")) or last in _FILLERS:
         return 0.12
     joined = " ".join(plain)
-    if len(plain) <= 3 and all(word in _WHOLE or word in _CLOSES for word in plain):
+    if joined.endswith("thank you") or (len(plain) <= 3 and all(w in _WHOLE or w in _CLOSES for w in plain)):
         return 0.95
     if text.endswith(("?", "!")):
         return 0.93

@@ -10,7 +10,7 @@ It stands behind the VAD and the STT and before the agent. Without a VAD the wor
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from ...events import SpeechDiscarded, SpeechEnded, SpeechIdle, SpeechStarted
 from ...frames import (
@@ -543,13 +543,15 @@ class Turns(Processor):
         self._rest()
 
     @handles(EndFrame)
-    def on_end(self, frame: EndFrame) -> Iterable[Frame]:
-        """What was said until now is said: it belongs into the record, and a booking may hang on it."""
-        if self._utterance.text:
-            self._commit()
-        if self._keypad.waiting:
-            self._turn(self._keypad.take(), "dtmf")
-        return ()
+    def on_end(self, frame: EndFrame) -> None:
+        """What was said until now belongs into the record; nobody is there any more for an answer."""
+        said = [(self._utterance.text, "speech", self._utterance.confidence), (self._keypad.take(), "dtmf", 1.0)]
+        ledger = self.call.turns
+        for text, source, confidence in said:
+            if text:
+                ledger.hush("ended")
+                ledger.commit(UserTurnFrame(ledger.new(), text, source, confidence))  # type: ignore[arg-type]
+        self._utterance = Utterance()
 
     @handles(UpdateSettingsFrame)
     def on_settings(self, frame: UpdateSettingsFrame) -> None:

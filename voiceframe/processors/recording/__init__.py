@@ -1,0 +1,5 @@
+"""Recording: both sides of a call in a file."""
+
+from .recorder import Recorder
+
+__all__ = ["Recorder"]
