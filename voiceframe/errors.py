@@ -26,6 +26,7 @@ __all__ = [
     "MissingExtra",
     "ModelError",
     "ProcessorError",
+    "RecognitionError",
     "RecordingError",
     "Reject",
     "SpeechError",
@@ -550,7 +551,7 @@ class SpeechError(VoiceframeError):
     codes = {
         "tts.voice": Explanation(
             "espeak-ng has no voice {voice}.",
-            "Name a language and perhaps a variant, as in `voice=\"en-us+f2\"`; `voiceframe.espeak.voices()` has them all.",
+            "Name a language and perhaps a variant, as in `en-us+f2`; `voiceframe.espeak.voices()` has them all.",
         ),
         "tts.engine": Explanation(
             "espeak-ng has failed with status {status}.",
@@ -558,7 +559,7 @@ class SpeechError(VoiceframeError):
         ),
         "tts.silent": Explanation(
             "{processor} has made no sound of reply {reply} for {waited_ms} ms; the reply ends where it is.",
-            "If the voice is slow, raise `TTSSettings(silence_ms=...)`; otherwise look for its failure before this one.",
+            "If the voice is slow, raise `silence_ms` of its settings; otherwise look for its failure before this one.",
         ),
         "tts.stream-ended": Explanation(
             "The stream of {processor} has ended while reply {reply} was being spoken.",
@@ -570,7 +571,35 @@ class SpeechError(VoiceframeError):
         ),
         "tts.clip-long": Explanation(
             "The clip {path} lasts more than {limit_ms} ms; what was beyond that is not played.",
-            "Raise `TTSSettings(clip_ms=...)`, or cut the file.",
+            "Raise `clip_ms` of the voice's settings, or cut the file.",
+        ),
+    }
+
+
+class RecognitionError(VoiceframeError):
+    """A recognizer cannot hear, or does not know what to listen for."""
+
+    codes = {
+        "stt.late": Explanation(
+            "{processor} has given no result within {waited_ms} ms of the end of speech.",
+            "If the recognizer is slow, raise `STTSettings(result_ms=...)`; otherwise look for its failure before this one.",
+        ),
+        "stt.ended": Explanation(
+            "The stream of {processor} has ended before the call.",
+            "See what the recognizer has logged; the next speech opens a new stream by `open()`.",
+        ),
+        "stt.no-grammar": Explanation(
+            "{processor} has no grammar for what the caller says: the dialog has sent no `ExpectFrame` with one.",
+            "Use a `Flow`, or push `ExpectFrame(jsgf=...)` upstream; free dictation is poor and must be asked for by "
+            "`PocketSphinxSettings(dictation=True)`.",
+        ),
+        "stt.pronunciation": Explanation(
+            "{processor} does not know how {words} sounds.",
+            "Say it in `PocketSphinxSettings(pronunciations=...)`, as in `(\"nguyen W IH N\",)`, or spell it as English words.",
+        ),
+        "stt.model": Explanation(
+            "PocketSphinx has refused {what}.",
+            "Install it anew with `pip install --force-reinstall pocketsphinx`, and report the grammar if that does not help.",
         ),
     }
 

@@ -209,6 +209,8 @@ class Dialog:
             answers=answers,
             labels=labels,
             digits=digits,
+            asked=focus == "slot",
+            echoed=echoed,
         )
         self._echoed = tuple(echoed)
 

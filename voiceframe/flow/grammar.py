@@ -87,7 +87,8 @@ class Expectation:
 
     universals: phrases by the name of the command. intents: what the state offers. slots: what may be given, the one
     that is asked for first. answers: whether yes and no are answers. labels: the slots that may be named to be changed.
-    digits: how many keys make an answer.
+    digits: how many keys make an answer. asked: whether the first of the slots is what was asked for; then the others
+    are said behind it, if at all, for a recognizer with a grammar. echoed: those of them that were just said back.
     """
 
     def __init__(
@@ -100,8 +101,12 @@ class Expectation:
         answers: bool = False,
         labels: Iterable[Slot[Any]] = (),
         digits: int = 0,
+        asked: bool = False,
+        echoed: Iterable[str] = (),
     ) -> None:
         self.slots = tuple(slots)
+        self._asked = asked
+        self._echoed = tuple(slot for slot in self.slots if slot.name in set(echoed))
         self.intents = tuple(intents)
         self.answers = answers
         self.digits = digits
@@ -140,13 +145,25 @@ class Expectation:
             lines.append(Named("yes", Phrases(YES)).jsgf(rules))
             lines.append(Named("no", Phrases(NO)).jsgf(rules))
         no = f"[ {'<no>' if self.answers else 'no'} ]"
-        fill = self._fills(self.slots, rules, "fill")
-        if fill:
-            lines.append(f"{no} [ <before> ] {fill} [ <after> ]")
+        lines += self._answer(no, rules)
         if self._labels.entries:
             rules["label"] = self._labels.jsgf(rules)
             lines.append(f"{no} [ {' | '.join(_CHANGE)} ] <label>")
         return lines or ["goodbye"]  # a grammar must not be empty
+
+    def _answer(self, no: str, rules: Rules) -> Iterable[str]:
+        """The values that may be said. The narrower, the surer: to a question its answer comes first."""
+        if not self._asked or not self.slots or not self._values[self.slots[0].name].spoken:
+            fill = self._fills(self.slots, rules, "fill")
+            if fill:
+                yield f"{no} [ <before> ] {fill} [ <after> ]"
+            return
+        first = self._fills(self.slots[:1], rules, "answer")
+        more = self._fills(self.slots[1:], rules, "more")
+        yield f"{no} [ <before> ] {first} {more and f'[ {more} ] '}[ <after> ]"
+        corrected = self._fills(self._echoed, rules, "corrected") if self.answers else ""
+        if corrected:
+            yield f"<no> [ <before> ] {corrected} [ <after> ]"
 
     def _fills(self, slots: Sequence[Slot[Any]], rules: Rules, name: str) -> str:
         """The values of these slots, several in one breath."""
@@ -191,13 +208,21 @@ class Expectation:
             for intent in self.intents
         ]
         if any(self._values[slot.name].spoken for slot in self.slots):
-            choices += [_maybe(rng, _BEFORE) + self._sample_fills(self.slots, rng, 1) for _ in range(4)]
+            choices += [_maybe(rng, _BEFORE) + self._sample_answer(rng, 1) for _ in range(4)]
         if self.answers:
             choices += [Phrases(YES).sample(rng) for _ in range(3)]
-            choices += [Phrases(NO).sample(rng) + self._sample_fills(self.slots, rng, 0) for _ in range(2)]
+            choices += [Phrases(NO).sample(rng) + self._sample_answer(rng, 0) for _ in range(2)]
         if self._labels.entries:
             choices.append([*_maybe(rng, _CHANGE), *self._labels.sample(rng)])
         return " ".join(rng.choice(choices))
+
+    def _sample_answer(self, rng: random.Random, least: int) -> list[str]:
+        if not self._asked:
+            return self._sample_fills(self.slots, rng, least)
+        if not least and rng.random() < 0.5:
+            return self._sample_fills(self._echoed, rng, 0)
+        first = self._sample_fills(self.slots[:1], rng, least)
+        return first and first + self._sample_fills(self.slots[1:], rng, 0)
 
     def _sample_fills(self, slots: Sequence[Slot[Any]], rng: random.Random, least: int) -> list[str]:
         said = [slot for slot in slots if self._values[slot.name].spoken]
