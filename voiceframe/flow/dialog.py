@@ -291,7 +291,7 @@ class Dialog:
         if reading.intent is not None and not (self.focus == "slot" and reading.values):
             self._fill(reading.values, confidence * _whole(reading))
             self._leave(reading.intent.to)
-        elif reading.values and not self._repeats(reading):
+        elif reading.values and not self._repeats(reading, confidence):
             self._correct(reading, confidence * _whole(reading))
         elif reading.universal:
             self._command(reading.universal)
@@ -314,10 +314,11 @@ class Dialog:
         else:  # a "yes" to what was said before the question
             self._ask(again=True)
 
-    def _repeats(self, reading: Reading) -> bool:
-        """Whether a "yes" says again what is known: "yes, Thursday"."""
+    def _repeats(self, reading: Reading, confidence: float) -> bool:
+        """Whether a "yes" says again what is known: "yes, Thursday"; or that alone, if it was heard well."""
         known = all(self.values.get(name) in found.values for name, found in reading.values.items())
-        return known and self.focus in ("value", "confirm") and not reading.no
+        sure = reading.yes or confidence >= self._settings.confirm_below
+        return known and sure and self.focus in ("value", "confirm") and not reading.no
 
     def _correct(self, reading: Reading, confidence: float) -> None:
         if reading.no or reading.denied:
@@ -325,12 +326,15 @@ class Dialog:
             for name in reading.values:
                 if name in self.values:
                     self._rejected.setdefault(name, []).append(self.values[name])
+            # A caller who must correct us again and again is not being understood.
+            if self._failed("declined"):
+                return
         problem = self._fill(reading.values, confidence)
         if problem is not None:
             self._say(problem)
             if self._failed("invalid"):
                 return
-        elif self.focus != "value":
+        elif self.focus != "value" and not (reading.no or reading.denied):
             self._fails = 0
         self._perhaps = False
         self._ask(again=True)

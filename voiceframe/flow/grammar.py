@@ -166,7 +166,10 @@ class Expectation:
             yield f"<no> [ <before> ] {corrected} [ <after> ]"
 
     def _fills(self, slots: Sequence[Slot[Any]], rules: Rules, name: str) -> str:
-        """The values of these slots, several in one breath."""
+        """The values of these slots, several in one breath: in their order, each once.
+
+        Any order, and any number, would let a recognizer make anything of anything.
+        """
         options = []
         for slot in slots:
             if not self._values[slot.name].spoken:
@@ -175,8 +178,11 @@ class Expectation:
             options.append(f"[ {' | '.join(slot.lead)} ] {said}" if slot.lead else said)
         if not options:
             return ""
-        rules[name] = " | ".join(options)
-        return f"<{name}>" if len(options) == 1 else f"( <{name}> )+"
+        if len(options) == 1:
+            rules[name] = options[0]
+            return f"<{name}>"
+        rules[name] = " ".join(f"[ {option} ]" for option in options)
+        return f"<{name}>"
 
     @cached_property
     def phrases(self) -> tuple[str, ...]:
@@ -227,9 +233,11 @@ class Expectation:
     def _sample_fills(self, slots: Sequence[Slot[Any]], rng: random.Random, least: int) -> list[str]:
         said = [slot for slot in slots if self._values[slot.name].spoken]
         count = rng.randint(min(least, len(said)), min(len(said), 4))
+        chosen = set(rng.sample(range(len(said)), count))
         return [
             word
-            for slot in rng.sample(said, count)
+            for number, slot in enumerate(said)
+            if number in chosen
             for word in (_maybe(rng, slot.lead) + self._values[slot.name].sample(rng))
         ]
 

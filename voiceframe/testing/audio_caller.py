@@ -160,8 +160,13 @@ class AudioCaller(BaseCaller):
         self._speak(pcm)
         await self._said()
 
-    async def coughs(self, *, dbfs: float = -18.0) -> None:
-        """Cough: twice, for a quarter of a second each, without a word."""
+    async def coughs(self, *, dbfs: float = -18.0, after_ms: int | None = None) -> None:
+        """Cough: twice, for a quarter of a second each, without a word.
+
+        after_ms: wait until the bot has been speaking for so long; None coughs at once.
+        """
+        if after_ms is not None:
+            await self._bot_speaks(after_ms)
         await self.plays(cough(self.format.rate, dbfs))
 
     async def presses(self, digits: str, *, in_band: bool = False) -> None:
@@ -173,6 +178,7 @@ class AudioCaller(BaseCaller):
             self._speak(dtmf(digits, rate=self.format.rate))
             await self._said()
         else:
+            self._forget()
             self.transport.press(digits)
             self._answer_by_ms = self._now_ms + _ANSWER_MS
             await asyncio.sleep(0)
