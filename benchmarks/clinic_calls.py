@@ -15,6 +15,7 @@ import argparse
 import contextlib
 import hashlib
 import os
+import random
 import sqlite3
 import sys
 import tempfile
@@ -23,11 +24,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from voiceframe.testing.voices import TelephoneVoice
-
 from voiceframe.clock import VIRTUAL_EPOCH_MS, run_virtual
 from voiceframe.errors import VoiceframeError
 from voiceframe.testing import AudioCaller, dial
+from voiceframe.testing.voices import pick, speech
 from voiceframe.transports.loopback import LineConditions
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -60,14 +60,18 @@ class Made:
 def call_clinic(seed: int, keep: Path | None = None) -> Made:
     """One call, on a calendar of its own."""
     began = time.process_time()
-    made = run_virtual(_call(seed, keep))
+    made, caller = run_virtual(_call(seed))
     made.took_s = time.process_time() - began
+    if keep is not None:
+        keep.mkdir(parents=True, exist_ok=True)
+        caller.save(keep / f"{seed:06}.wav")
+        (keep / f"{seed:06}.jsonl").write_text(caller.record.lines(), encoding="utf-8")
     return made
 
 
-async def _call(seed: int, keep: Path | None) -> Made:
+async def _call(seed: int) -> tuple[Made, AudioCaller]:
     plan = make_plan(seed, NOW)
-    voice = TelephoneVoice(seed)
+    person = pick(random.Random(seed))
     with tempfile.TemporaryDirectory() as folder:
         calendar = Path(folder) / "clinic.db"
         os.environ["CLINIC_DB"] = str(calendar)
@@ -75,8 +79,8 @@ async def _call(seed: int, keep: Path | None) -> Made:
             str(ROOT / "examples" / "clinic.py"),
             via="audio",
             seed=seed,
-            voice=voice,
-            noise_dbfs=voice.level_dbfs - SNR_DB,
+            voice=lambda text: speech(text, person),
+            noise_dbfs=person.dbfs - SNR_DB,
             line=LineConditions(jitter_ms=(0, 20, 60)[seed % 3], network_ms=(20, 60)[seed % 2], seed=seed),
         ) as caller:
             actor = Actor(OnTheLine(caller), plan)
@@ -91,12 +95,8 @@ async def _call(seed: int, keep: Path | None) -> Made:
         with contextlib.closing(sqlite3.connect(calendar)) as db:
             query = "select doctor, day, time, patient from appointments where call = ?"
             booked = db.execute(query, (caller.call.id,)).fetchall()
-    if keep is not None:
-        keep.mkdir(parents=True, exist_ok=True)
-        caller.save(keep / f"{seed:06}.wav")
-        (keep / f"{seed:06}.jsonl").write_text(caller.record.lines(), encoding="utf-8")
     digest = hashlib.sha256(caller.record.lines().encode() + caller.recording).hexdigest()
-    return Made(
+    made = Made(
         seed=seed,
         wrong=failure or verdict(actor, caller.record.reason, outcome, booked),
         wants=plan.wants,
@@ -107,6 +107,7 @@ async def _call(seed: int, keep: Path | None) -> Made:
         starts=_starts(caller),
         stops=_stops(caller),
     )
+    return made, caller
 
 
 def _starts(caller: AudioCaller) -> list[float]:

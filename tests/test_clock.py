@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
+import weakref
 from typing import Any
 
 import pytest
@@ -232,3 +234,17 @@ async def test_the_same_code_runs_on_a_real_loop() -> None:
     await asyncio.sleep(0.01)
     assert clock.at_ms() >= 10
     assert not isinstance(loop, VirtualTimeLoop)
+
+
+def test_a_loop_is_not_kept_by_its_tickers() -> None:
+    kept: list[weakref.ref[asyncio.AbstractEventLoop]] = []
+
+    async def ticks() -> None:
+        kept.append(weakref.ref(asyncio.get_running_loop()))
+        remove = ticker(10).add(lambda: None)
+        await asyncio.sleep(0.05)
+        remove()
+
+    run_virtual(ticks())
+    gc.collect()
+    assert kept[0]() is None

@@ -71,7 +71,7 @@ class Ticker:
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, period_ms: int) -> None:
-        self._loop = loop
+        self._loop = weakref.ref(loop)  # tickers are kept by loop: a strong one would keep every loop for ever
         self._period = period_ms
         self._callbacks: dict[int, Callable[[], None]] = {}
         self._number = 0
@@ -96,8 +96,10 @@ class Ticker:
     def _arm(self) -> None:
         # Counted in whole periods, so that the grid does not drift by summed rounding errors. The epsilon keeps a
         # tick that fires a hair early from firing twice.
-        number = int(self._loop.time() * 1000 / self._period + 1e-6) + 1
-        self._timer = self._loop.call_at(number * self._period / 1000, self._tick)
+        loop = self._loop()
+        assert loop is not None, "only what runs on the loop comes here"
+        number = int(loop.time() * 1000 / self._period + 1e-6) + 1
+        self._timer = loop.call_at(number * self._period / 1000, self._tick)
 
     def _tick(self) -> None:
         self._timer = None
@@ -108,7 +110,8 @@ class Ticker:
             try:
                 callback()
             except Exception as error:  # one subscriber must not stop the grid for the others
-                self._loop.call_exception_handler({"message": "a tick raised", "exception": error})
+                loop = asyncio.get_running_loop()
+                loop.call_exception_handler({"message": "a tick raised", "exception": error})
         if self._callbacks and self._timer is None:
             self._arm()
 

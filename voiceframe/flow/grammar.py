@@ -26,8 +26,11 @@ _BEFORE: Final = (
     "um",
     "well",
     "i'd like",
+    "i'd like to",
     "i would like",
+    "i would like to",
     "i want",
+    "i want to",
     "it's",
     "it is",
     "please",
@@ -139,7 +142,7 @@ class Expectation:
         for number, takes in enumerate(dict.fromkeys(intent.takes for intent in self.intents), 1):
             phrases = [phrase for intent in self.intents if intent.takes == takes for phrase in intent.phrases]
             text = f"[ <before> ] ( {Phrases(phrases).jsgf(rules)} )"
-            also = self._fills(takes, rules, f"with{number}")
+            also = self._more(takes, rules, f"with{number}")
             lines.append(f"{text} {also and f'[ {also} ] '}[ <after> ]")
         if self.answers:
             lines.append(Named("yes", Phrases(YES)).jsgf(rules))
@@ -153,35 +156,46 @@ class Expectation:
 
     def _answer(self, no: str, rules: Rules) -> Iterable[str]:
         """The values that may be said. The narrower, the surer: to a question its answer comes first."""
-        if not self._asked or not self.slots or not self._values[self.slots[0].name].spoken:
-            fill = self._fills(self.slots, rules, "fill")
-            if fill:
-                yield f"{no} [ <before> ] {fill} [ <after> ]"
+        first = self._asked_first()
+        one = self._one(first, rules, "answer")
+        if not one:
             return
-        first = self._fills(self.slots[:1], rules, "answer")
-        more = self._fills(self.slots[1:], rules, "more")
-        yield f"{no} [ <before> ] {first} {more and f'[ {more} ] '}[ <after> ]"
-        corrected = self._fills(self._echoed, rules, "corrected") if self.answers else ""
+        more = self._more([slot for slot in self.slots if first != [slot]], rules, "more")
+        yield f"{no} [ <before> ] {one} {more and f'[ {more} ] '}[ <after> ]"
+        corrected = self._one(self._echoed, rules, "corrected") if self.answers else ""
         if corrected:
             yield f"<no> [ <before> ] {corrected} [ <after> ]"
 
-    def _fills(self, slots: Sequence[Slot[Any]], rules: Rules, name: str) -> str:
-        """The values of these slots, several in one breath: in their order, each once.
+    def _asked_first(self) -> list[Slot[Any]]:
+        """The slots with which an answer may begin: the one that was asked for, where one was."""
+        spoken = [slot for slot in self.slots if self._values[slot.name].spoken]
+        return spoken[:1] if self._asked and spoken and spoken[0] is self.slots[0] else spoken
 
-        Any order, and any number, would let a recognizer make anything of anything.
+    def _one(self, slots: Sequence[Slot[Any]], rules: Rules, name: str) -> str:
+        """The value of one of these slots."""
+        options = []
+        for slot in slots:
+            if self._values[slot.name].spoken:
+                said = Named(f"slot_{slot.name}", self._values[slot.name]).jsgf(rules)
+                options.append(f"[ {' | '.join(slot.lead)} ] {said}" if slot.lead else said)
+        if not options:
+            return ""
+        rules[name] = " | ".join(options)
+        return f"<{name}>"
+
+    def _more(self, slots: Sequence[Slot[Any]], rules: Rules, name: str) -> str:
+        """Values of these slots behind others: each once, in their order, and behind the word that leads to it.
+
+        Without that word a recognizer hears a further value in every noise.
         """
         options = []
         for slot in slots:
-            if not self._values[slot.name].spoken:
-                continue
-            said = Named(f"slot_{slot.name}", self._values[slot.name]).jsgf(rules)
-            options.append(f"[ {' | '.join(slot.lead)} ] {said}" if slot.lead else said)
+            if self._values[slot.name].spoken and slot.lead:
+                said = Named(f"slot_{slot.name}", self._values[slot.name]).jsgf(rules)
+                options.append(f"[ ( {' | '.join(slot.lead)} ) {said} ]")
         if not options:
             return ""
-        if len(options) == 1:
-            rules[name] = options[0]
-            return f"<{name}>"
-        rules[name] = " ".join(f"[ {option} ]" for option in options)
+        rules[name] = " ".join(options)
         return f"<{name}>"
 
     @cached_property
@@ -210,7 +224,7 @@ class Expectation:
         if self._universals.entries:
             choices.append(self._universals.sample(rng))
         choices += [
-            _maybe(rng, _BEFORE) + Phrases(intent.phrases).sample(rng) + self._sample_fills(intent.takes, rng, 0)
+            _maybe(rng, _BEFORE) + Phrases(intent.phrases).sample(rng) + self._sample_more(intent.takes, rng)
             for intent in self.intents
         ]
         if any(self._values[slot.name].spoken for slot in self.slots):
@@ -223,22 +237,23 @@ class Expectation:
         return " ".join(rng.choice(choices))
 
     def _sample_answer(self, rng: random.Random, least: int) -> list[str]:
-        if not self._asked:
-            return self._sample_fills(self.slots, rng, least)
         if not least and rng.random() < 0.5:
-            return self._sample_fills(self._echoed, rng, 0)
-        first = self._sample_fills(self.slots[:1], rng, least)
-        return first and first + self._sample_fills(self.slots[1:], rng, 0)
+            return self._sample_one(rng.choice(self._echoed), rng) if self._asked and self._echoed else []
+        first = self._asked_first()
+        if not first:
+            return []
+        others = [slot for slot in self.slots if first != [slot]]
+        return self._sample_one(rng.choice(first), rng) + self._sample_more(others, rng)
 
-    def _sample_fills(self, slots: Sequence[Slot[Any]], rng: random.Random, least: int) -> list[str]:
-        said = [slot for slot in slots if self._values[slot.name].spoken]
-        count = rng.randint(min(least, len(said)), min(len(said), 4))
-        chosen = set(rng.sample(range(len(said)), count))
+    def _sample_one(self, slot: Slot[Any], rng: random.Random) -> list[str]:
+        return _maybe(rng, slot.lead) + self._values[slot.name].sample(rng)
+
+    def _sample_more(self, slots: Sequence[Slot[Any]], rng: random.Random) -> list[str]:
+        chosen = [slot for slot in slots if self._values[slot.name].spoken and slot.lead and rng.random() < 0.3]
         return [
             word
-            for number, slot in enumerate(said)
-            if number in chosen
-            for word in (_maybe(rng, slot.lead) + self._values[slot.name].sample(rng))
+            for slot in chosen
+            for word in (*tokens(rng.choice(slot.lead)), *self._values[slot.name].sample(rng))
         ]
 
     # -- as a reading

@@ -105,7 +105,11 @@ class Choice(Slot[str]):
 
 
 class Name(Choice):
-    """A person from a list: "Anna Smith", "Smith", "my name is Anna"; on the keypad by the letters of the last name."""
+    """A person from a list: "Anna Smith", "my name is Anna Smith"; on the keypad by the letters of the last name.
+
+    The last name alone, and the first, are understood in a text, but not asked of a recognizer with a grammar: short
+    names sound too much like other words.
+    """
 
     lead = ("my name is", "this is", "i am", "i'm", "it is", "it's", "for")
 
@@ -125,6 +129,15 @@ class Name(Choice):
     def short_forms(self, name: str) -> Iterable[str]:
         parts = name.split()
         return [parts[-1], parts[0]] if len(parts) > 1 else []
+
+    def expression(self, context: Context) -> Expr:
+        whole: dict[str, str] = {}
+        short: dict[str, str] = {}
+        for name, phrases in self.options(context).items():
+            parts = {tuple(tokens(part)) for part in self.short_forms(name)}
+            for phrase in phrases:
+                (short if tuple(tokens(phrase)) in parts else whole)[phrase] = name
+        return Table(whole, short)
 
     def dtmf(self, digits: str, context: Context) -> str | None:
         if len(digits) < 2:

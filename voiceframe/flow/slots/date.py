@@ -68,15 +68,16 @@ class Date(Slot[date]):
         any_day = Named("day", _ordinals(1, 31))
         options: list[Expr] = [
             Seq(
-                Opt(Typed(weekday) if self.past else weekday),
+                Opt(Typed(weekday)),
                 date_in_month,
                 make=lambda weekday, said: DateWords(said[0], said[1], said[2], weekday),
             ),
             Typed(_numeric(self.keys)),
         ]
         if not self.past:  # nobody is born tomorrow, or on the third
+            options += self._agreeing(context)
             options += [
-                Seq(Opt(weekday), "the", any_day, make=lambda weekday, day: DateWords(day, weekday=weekday)),
+                Seq(Opt(Typed(weekday)), "the", any_day, make=lambda weekday, day: DateWords(day, weekday=weekday)),
                 Seq(weekday, Typed(any_day), make=lambda weekday, day: DateWords(day, weekday=weekday)),
                 Seq(weekday, make=lambda weekday: DateWords(weekday=weekday)),
                 Seq(Typed(any_day), make=DateWords),
@@ -120,6 +121,34 @@ class Date(Slot[date]):
         first, last = today + timedelta(self.earliest_days), today + timedelta(self.latest_days)
         count = (last.year - first.year) * 12 + last.month - first.month
         return [(first.month - 1 + n) % 12 + 1 for n in range(count + 1)]
+
+    def _agreeing(self, context: Context) -> Iterable[Expr]:
+        """The days that can be taken, with their weekdays: a recognizer that has to agree with the calendar hears one by
+        the other. ("Friday the fifteenth" of a month in which that is a Thursday is understood in a text.)
+        """
+        if self.latest_days - self.earliest_days > 190:
+            return
+        today = context.now.date()
+        days = [today + timedelta(n) for n in range(self.earliest_days, self.latest_days + 1)]
+        for number, name in enumerate(WEEKDAYS):
+            open_days = [day for day in days if day.weekday() == number and number not in self.closed]
+            if not open_days:
+                continue
+            forms: list[Expr] = [
+                Seq("the", Table({ORDINALS[day.day]: day.day for day in open_days}), make=lambda day: (day, None))
+            ]
+            for month in dict.fromkeys(day.month for day in open_days):
+                ordinals = Table({ORDINALS[day.day]: day.day for day in open_days if day.month == month})
+                named = Table({MONTHS[month - 1]: month})
+                forms += [
+                    Seq(Opt("the"), ordinals, Opt("of"), named, make=lambda day, month: (day, month)),
+                    Seq(named, Opt("the"), ordinals, make=lambda month, day: (day, month)),
+                ]
+            yield Seq(
+                Table({name: number}),
+                OneOf(*forms),
+                make=lambda weekday, said: DateWords(said[0], said[1], weekday=weekday),
+            )
 
     def _in_month(self, months: Sequence[int]) -> Expr:
         """Day and month, with the year where it matters: days that the month does not have cannot be said."""

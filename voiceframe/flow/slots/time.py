@@ -52,7 +52,9 @@ class Time(Slot[time]):
         self.step_minutes = step_minutes
 
     def expression(self, context: Context) -> Expr:
-        hour = Named("hour", Table({spell(n): n for n in range(1, 13)}, {str(n): n for n in range(1, 13)}))
+        every = {spell(n): n for n in range(1, 13)}
+        hours = {name: n for name, n in every.items() if self._open(n)}
+        hour = Named("hour", Table(hours, every | {str(n): n for n in range(1, 13)}))
         minutes = range(self.step_minutes, 60, self.step_minutes) if self.step_minutes < 60 else range(0)
         said = {_minute(n): n for n in minutes}
         typed = {**{_minute(n): n for n in range(1, 60)}, **{f"{n:02}": n for n in range(60)}}
@@ -108,6 +110,12 @@ class Time(Slot[time]):
                     make=lambda h, m: TimeWords(h, m or 0),
                 )
             ),
+        )
+
+    def _open(self, hour: int) -> bool:
+        """Whether some time of this hour, in either half of the day, can be taken: others are not listened for."""
+        return any(
+            time(full, 0) <= self.latest and time(full, 59) >= self.earliest for full in (hour % 12, hour % 12 + 12)
         )
 
     def meanings(self, said: TimeWords, context: Context) -> tuple[Sequence[time], float]:

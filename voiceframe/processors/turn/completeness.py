@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from functools import lru_cache
 from typing import Final
 
+from ...errors import GrammarError
 from ...frames import ExpectFrame
+from ...jsgf import parse
 
 __all__ = ["completeness"]
 
@@ -57,7 +61,7 @@ def completeness(text: str, expect: ExpectFrame | None = None) -> float:
     plain = [word.strip(".-'") for word in words]
     if not plain:
         return 0.5
-    if expect is not None and _expected(" ".join(plain), plain, expect):
+    if expect is not None and _expected(" ".join(plain), expect):
         return 0.97
     last = plain[-1]
     if text.endswith(("...", "…", "-", ",")) or last in _FILLERS:
@@ -80,17 +84,19 @@ def completeness(text: str, expect: ExpectFrame | None = None) -> float:
     return 0.75 if len(plain) >= 3 else 0.6
 
 
-def _expected(joined: str, words: list[str], expect: ExpectFrame) -> bool:
+def _expected(joined: str, expect: ExpectFrame) -> bool:
     """Whether this is one of the phrases that the dialog expects."""
     if joined in {phrase.lower() for phrase in expect.phrases}:
         return True
-    return bool(expect.jsgf) and _accepts(expect.jsgf, words)
+    return bool(expect.jsgf) and _accepts(expect.jsgf, joined)
 
 
-def _accepts(jsgf: str, words: list[str]) -> bool:
-    from ...jsgf import accepts
-
-    return accepts(jsgf, words)
+@lru_cache(maxsize=512)
+def _accepts(jsgf: str, text: str) -> bool:
+    # A grammar that cannot be read is the recognizer's to report; here it only says nothing.
+    with contextlib.suppress(GrammarError):
+        return parse(jsgf).accepts(text)
+    return False
 
 
 def _digits(words: list[str]) -> float:
