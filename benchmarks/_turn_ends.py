@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+
 from voiceframe.espeak import synthesize
 from voiceframe.tones import level_dbfs
 

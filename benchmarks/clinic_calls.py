@@ -33,7 +33,12 @@ from voiceframe.transports.loopback import LineConditions
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "examples"))
 
-from clinic_callers import Actor, OnTheLine, make_plan, verdict  # noqa: E402  # from the examples' own folder
+from clinic_callers import (  # type: ignore[import-not-found]  # noqa: E402  # it lies beside the example
+    Actor,
+    OnTheLine,
+    make_plan,
+    verdict,
+)
 
 NOW = datetime.fromtimestamp(VIRTUAL_EPOCH_MS / 1000, UTC).replace(tzinfo=None)
 

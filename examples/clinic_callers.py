@@ -17,7 +17,16 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import Literal
 
-from clinic_calendar import CLOSED, DOCTORS, HORIZON_DAYS, LAST, OPENS, PATIENTS, STEP_MINUTES, times
+from clinic_calendar import (  # type: ignore[import-not-found]  # it lies beside this file
+    CLOSED,
+    DOCTORS,
+    HORIZON_DAYS,
+    LAST,
+    OPENS,
+    PATIENTS,
+    STEP_MINUTES,
+    times,
+)
 
 from voiceframe.flow import Date, Time
 from voiceframe.flow.slots import Context

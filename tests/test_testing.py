@@ -130,7 +130,7 @@ async def test_keys_reach_the_bot() -> None:
 
 async def test_dial_refuses_what_it_cannot_do() -> None:
     with pytest.raises(TestKitError, match="smoke signals"):
-        async with dial(ECHO, via="smoke signals"):  # type: ignore[arg-type]
+        async with dial(ECHO, via="smoke signals"):  # type: ignore[call-overload]
             pass
     with pytest.raises(LinkError, match="returned 7"):
         async with dial(lambda call: 7):  # type: ignore[arg-type,return-value]

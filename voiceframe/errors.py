@@ -599,7 +599,7 @@ class RecognitionError(VoiceframeError):
         ),
         "stt.model": Explanation(
             "PocketSphinx has refused {what}.",
-            "Install it anew with `pip install --force-reinstall pocketsphinx`, and report the grammar if that does not help.",
+            "Install it anew with `pip install --force-reinstall pocketsphinx`; report the grammar if that does not help.",
         ),
     }
 
@@ -631,7 +631,7 @@ class FlowError(VoiceframeError):
     codes = {
         "flow.invalid": Explanation(
             "The flow cannot work: {problems} (Problems: {count}).",
-            "Correct each of them; `Flow(states, start=...)` checks all again, and `error.problems` has them one by one.",
+            "Correct each of them; `Flow(states, start=...)` checks all again, `error.problems` has them one by one.",
         ),
         "flow.unknown-state": Explanation(
             "{where}: {what} leads to {name!r}, and there is no such state.",

@@ -1,6 +1,6 @@
 """What may stand in a pipeline, by kind. Each name is loaded when it is first used.
 
-    from voiceframe.processors import EspeakTTS, PocketSphinxSTT, Recorder, SileroVAD, Turns
+from voiceframe.processors import EspeakTTS, PocketSphinxSTT, Recorder, SileroVAD, Turns
 """
 
 from importlib import import_module

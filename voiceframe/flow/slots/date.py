@@ -123,8 +123,10 @@ class Date(Slot[date]):
         return [(first.month - 1 + n) % 12 + 1 for n in range(count + 1)]
 
     def _agreeing(self, context: Context) -> Iterable[Expr]:
-        """The days that can be taken, with their weekdays: a recognizer that has to agree with the calendar hears one by
-        the other. ("Friday the fifteenth" of a month in which that is a Thursday is understood in a text.)
+        """The days that can be taken, with their weekdays.
+
+        A recognizer that has to agree with the calendar hears one by the other. ("Friday the fifteenth" of a month in
+        which that is a Thursday is understood in a text.)
         """
         if self.latest_days - self.earliest_days > 190:
             return
