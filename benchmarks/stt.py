@@ -52,7 +52,9 @@ OUTSIDE = (
     *("I lost my insurance card", "do you speak Spanish", "sorry I was talking to my wife", "football", "music"),
     *("electricity bill", "never mind the traffic", "who am I speaking to", "are you a robot", "what is that noise"),
 )
-_BEFORE = re.compile(r"^(uh|um|well|i'd like( to)?|i would like( to)?|i want( to)?|it's|it is|please|i said|make it|i'm|i am|this is) ")
+_BEFORE = re.compile(
+    r"^(uh|um|well|i'd like( to)?|i would like( to)?|i want( to)?|it's|it is|please|i said|make it|i'm|i am|this is) "
+)
 _AFTER = re.compile(r" (please|thanks|thank you)$")
 _SMALL = re.compile(r"\b(the|of|on|for|at|with|my name is)\b")
 

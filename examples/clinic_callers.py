@@ -340,9 +340,10 @@ class Actor:
     def _wrong(self, heard: str) -> list[str]:
         """The slots for which the bot has just said something else than what is wanted."""
         said = heard.lower().rsplit("\n", 1)[-1]
-        offer = _FREE.search(said)
-        if offer is not None:
-            said = said[offer.end() :]
+        if "is that right" not in said:
+            # What it has understood stands right before the next question; anything else is information.
+            before = re.split(r"(?<=[.?])\s+", said.strip())[-2:-1]
+            said = before[0] if before and not before[0].startswith(("we ", "that ", "sorry", "i ", "what is")) else ""
         found = []
         for slot, values in _VALUES.items():
             named = _longest([value for value in (*values, *self._all(slot)) if _contains(said, value)])

@@ -15,16 +15,16 @@ from typing import Any, Final
 from .expressions import Expr, Named, Phrases, Rules, Table
 from .slots import Context, Found, Slot
 from .slots.base import spot
-from .slots.choice import NO, YES
+from .slots.choice import NO, TYPED_NO, YES
 from .states import Intent
 from .words import tokens
 
 __all__ = ["Expectation", "Reading"]
 
+#: What a recognizer listens for around an answer. Each further word is one more thing that a noise can be.
 _BEFORE: Final = (
     "uh",
     "um",
-    "well",
     "i'd like",
     "i'd like to",
     "i would like",
@@ -32,12 +32,9 @@ _BEFORE: Final = (
     "i want",
     "i want to",
     "it's",
-    "it is",
-    "please",
     "i said",
-    "make it",
 )
-_AFTER: Final = ("please", "thanks", "thank you")
+_AFTER: Final = ("please", "thank you")
 _CHANGE: Final = ("change the", "the", "wrong")
 #: Words that change nothing about what is said; they may stand anywhere in a free text.
 _FILLERS: Final = frozenset(
@@ -138,7 +135,7 @@ class Expectation:
         # A recognizer copies a rule into each place that names it: whatever is large is named once.
         lines = []
         if self._universals.entries:
-            lines.append(Named("command", self._universals).jsgf(rules))
+            lines.append(f"{Named('command', self._universals).jsgf(rules)} [ <after> ]")
         for number, takes in enumerate(dict.fromkeys(intent.takes for intent in self.intents), 1):
             phrases = [phrase for intent in self.intents if intent.takes == takes for phrase in intent.phrases]
             text = f"[ <before> ] ( {Phrases(phrases).jsgf(rules)} )"
@@ -251,9 +248,7 @@ class Expectation:
     def _sample_more(self, slots: Sequence[Slot[Any]], rng: random.Random) -> list[str]:
         chosen = [slot for slot in slots if self._values[slot.name].spoken and slot.lead and rng.random() < 0.3]
         return [
-            word
-            for slot in chosen
-            for word in (*tokens(rng.choice(slot.lead)), *self._values[slot.name].sample(rng))
+            word for slot in chosen for word in (*tokens(rng.choice(slot.lead)), *self._values[slot.name].sample(rng))
         ]
 
     # -- as a reading
@@ -321,7 +316,7 @@ class Expectation:
 
 
 _YES: Final = Phrases((*YES, "yep", "yup", "sure thing", "please do", "absolutely", "that's correct", "it is", "fine"))
-_NO: Final = Phrases((*NO, "nah", "not at all", "incorrect", "not that", "no no"))
+_NO: Final = Phrases((*NO, *TYPED_NO))
 _PLAIN_NO: Final = Phrases(("no",))
 
 

@@ -37,7 +37,7 @@ VOICES: Final = (
 )
 #: Those of them of which PocketSphinx understands the most, 75 % of sentences and more: `benchmarks/stt.py --voices`.
 CLEAR: Final = (
-    *("en-us", "en-us+m1", "en-us+m3", "en-us+m5", "en-us+m7", "en-us+john", "en-us+max", "en-us+ed"),
+    *("en-us", "en-us+m1", "en-us+m5", "en-us+m7", "en-us+john", "en-us+ed"),
     *("en-us+f2", "en-us+f5"),
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
-from ..expressions import Expr, OneOf, Phrases, Table
+from ..expressions import Expr, OneOf, Phrases, Table, Typed
 from ..words import spell, spoken_list, tokens
 from .base import Context, Slot
 
@@ -18,7 +18,9 @@ __all__ = ["NO", "YES", "Choice", "Name", "YesNo"]
 Options: TypeAlias = "Iterable[str] | Mapping[str, Sequence[str]]"
 
 YES = ("yes", "yeah", "yes please", "that's right", "that is right", "correct", "right", "sure", "okay", "exactly")
-NO = ("no", "nope", "no thanks", "that's wrong", "that is wrong", "wrong", "not right", "not correct")
+NO = ("no", "nope", "no thanks", "that's wrong", "that is wrong")
+#: Understood in a text as well; to a recognizer they sound too much like other words.
+TYPED_NO = ("wrong", "not right", "not correct", "nah", "not at all", "incorrect", "not that", "no no")
 
 
 class Choice(Slot[str]):
@@ -162,7 +164,7 @@ class YesNo(Slot[bool]):
     digits = 1
 
     def expression(self, context: Context) -> Expr:
-        return OneOf(Phrases(YES, value=True), Phrases(NO, value=False))
+        return OneOf(Phrases(YES, value=True), Phrases(NO, value=False), Typed(Phrases(TYPED_NO, value=False)))
 
     def say(self, value: bool) -> str:
         return "yes" if value else "no"

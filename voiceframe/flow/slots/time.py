@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import time
 from typing import Literal
 
-from ..expressions import Expr, Named, OneOf, Opt, Pattern, Seq, Table, Typed
+from ..expressions import Expr, OneOf, Opt, Pattern, Seq, Table, Typed
 from ..words import spell
 from .base import Context, Slot
 
@@ -53,47 +53,33 @@ class Time(Slot[time]):
 
     def expression(self, context: Context) -> Expr:
         every = {spell(n): n for n in range(1, 13)}
-        hours = {name: n for name, n in every.items() if self._open(n)}
-        hour = Named("hour", Table(hours, every | {str(n): n for n in range(1, 13)}))
+        hour = Table({}, every | {str(n): n for n in range(1, 13)})
         minutes = range(self.step_minutes, 60, self.step_minutes) if self.step_minutes < 60 else range(0)
         said = {_minute(n): n for n in minutes}
         typed = {**{_minute(n): n for n in range(1, 60)}, **{f"{n:02}": n for n in range(60)}}
-        minute = Named("minute", Table(said, typed))
-        half = Named(
-            "half_of_day",
-            Table(
-                {
-                    "a m": "am",
-                    "p m": "pm",
-                    "in the morning": "am",
-                    "in the afternoon": "pm",
-                    "in the evening": "pm",
-                },
-                {"at night": "night", "this morning": "am", "this afternoon": "pm", "tonight": "pm"},
-            ),
-        )
-        quarters = {phrase: n for phrase, n in _QUARTERS.items() if abs(n) % self.step_minutes == 0}
+        minute = Table({}, said | typed)
+        others = {"at night": "night", "this morning": "am", "this afternoon": "pm", "tonight": "pm"}
+        half = Table({}, _HALVES | others)
         past = {**_QUARTERS, **{f"{spell(n)} {word}": n * sign for n in range(1, 30) for word, sign in _SIGNS.items()}}
         past |= {f"{spell(n)} minutes {word}": n * sign for n in range(1, 30) for word, sign in _SIGNS.items()}
         mark = Pattern(r"[:.]", lambda match: match[0])
         return OneOf(
+            *self._spoken(),
             Seq(
                 hour,
-                OneOf(minute, Opt(Table({"o'clock": 0}))),
+                OneOf(minute, Opt(Table({}, {"o'clock": 0}))),
                 Opt(half),
                 make=lambda h, m, p: TimeWords(h, m or 0, p or ""),
             ),
             Seq(
-                Table(quarters, past),
+                Table({}, past),
                 hour,
                 Opt(half),
                 make=lambda m, h, p: (
                     TimeWords(h, m, p or "") if m > 0 else TimeWords((h - 2) % 12 + 1, 60 + m, p or "")
                 ),
             ),
-            Table(
-                {"noon": TimeWords(12, 0, "pm"), "midnight": TimeWords(12, 0, "am")}, {"midday": TimeWords(12, 0, "pm")}
-            ),
+            Table({}, {"noon": _NOON, "midday": _NOON, "midnight": _MIDNIGHT}),
             Typed(
                 Seq(
                     Pattern(r"[01]?\d|2[0-3]"),
@@ -112,11 +98,38 @@ class Time(Slot[time]):
             ),
         )
 
-    def _open(self, hour: int) -> bool:
-        """Whether some time of this hour, in either half of the day, can be taken: others are not listened for."""
-        return any(
-            time(full, 0) <= self.latest and time(full, 59) >= self.earliest for full in (hour % 12, hour % 12 + 12)
-        )
+    def _spoken(self) -> Iterator[Expr]:
+        """The times that can be taken, and no others: what a recognizer listens for."""
+        times = [time(hour, minute) for hour in range(24) for minute in range(0, 60, min(self.step_minutes, 60))]
+        times = [at for at in times if self.earliest <= at <= self.latest]
+        for half, phrases in (("am", ("a m", "in the morning")), ("pm", ("p m", "in the afternoon", "in the evening"))):
+            these = [at for at in times if (at.hour >= 12) == (half == "pm")]
+            if half == "pm" and these and these[-1].hour < 17:
+                phrases = phrases[:2]
+            yield from self._spoken_half(these, Table(dict.fromkeys(phrases, half)))
+        special = {"noon": (time(12), _NOON), "midnight": (time(0), _MIDNIGHT)}
+        words = {name: said for name, (at, said) in special.items() if at in times}
+        if words:
+            yield Table(words)
+
+    def _spoken_half(self, times: Sequence[time], half: Table) -> Iterator[Expr]:
+        """The times of a morning or an afternoon: "ten", "ten o'clock", "ten thirty a m", "half past ten"."""
+        for minute in dict.fromkeys(at.minute for at in times):
+            numbers = [(at.hour - 1) % 12 + 1 for at in times if at.minute == minute]
+            hours = Table({spell(number): number for number in numbers})
+            behind: Expr = Opt(Table({"o'clock": 0})) if minute == 0 else Table({_minute(minute): minute})
+            yield Seq(hours, behind, Opt(half), make=lambda h, m, p: TimeWords(h, m or 0, p or ""))
+            for phrase, offset in _QUARTERS.items():
+                if offset == minute:
+                    yield Seq(Table({phrase: offset}), hours, Opt(half), make=lambda m, h, p: TimeWords(h, m, p or ""))
+                elif offset < 0 and offset + 60 == minute:
+                    following = Table({spell(number % 12 + 1): number % 12 + 1 for number in numbers})
+                    yield Seq(
+                        Table({phrase: minute}),
+                        following,
+                        Opt(half),
+                        make=lambda m, h, p: TimeWords((h - 2) % 12 + 1, m, p or ""),
+                    )
 
     def meanings(self, said: TimeWords, context: Context) -> tuple[Sequence[time], float]:
         hour = said.hour
@@ -167,6 +180,14 @@ class Time(Slot[time]):
         return None
 
 
+_NOON, _MIDNIGHT = TimeWords(12, 0, "pm"), TimeWords(12, 0, "am")
+_HALVES = {
+    "a m": "am",
+    "p m": "pm",
+    "in the morning": "am",
+    "in the afternoon": "pm",
+    "in the evening": "pm",
+}
 _SIGNS = {"past": 1, "after": 1, "to": -1, "before": -1}
 _QUARTERS = {"half past": 30, "a quarter past": 15, "quarter past": 15, "a quarter to": -15, "quarter to": -15}
 
