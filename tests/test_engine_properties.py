@@ -375,7 +375,7 @@ async def test_order_sweeps_and_no_loss_in_a_line(line: list[Shape], schedule: l
     assert call.result.reason == "completed"
     assert not world.wrong
     check_order(notes)
-    check_nothing_lost(world, notes)
+    check_nothing_lost(world, notes, overflowed=bool(call.events("processor.overflow")))
     if any(step[0] == "replace" for step in schedule):
         return
     # Each sweep reaches each handler once: those declared upstream from the sink on, then the others from the source.
@@ -394,14 +394,19 @@ async def test_order_sweeps_and_no_loss_in_a_line(line: list[Shape], schedule: l
         ready = rest
 
 
-def check_nothing_lost(world: World, notes: list[Notes]) -> None:
-    """Every frame that is not part of a reply passes every place behind the one where it was made, once."""
+def check_nothing_lost(world: World, notes: list[Notes], *, overflowed: bool = False) -> None:
+    """Every frame that is not part of a reply passes every place behind the one where it was made, once.
+
+    But for the caller's audio, if a queue was over its bound: processors that double what they get fill any.
+    """
     streams = {number: frame.stream for frame in world.kept for number in [world.tags[id(frame)]]}
     for way, places in (("down", notes), ("up", notes[::-1])):
         for one, other in pairwise(places):
             before = [n for _, n in getattr(one, way) if not isinstance(world.kept[n - 1], TextFrame)]
             after = [n for _, n in getattr(other, way) if not isinstance(world.kept[n - 1], TextFrame)]
             lost = set(before) - set(after) - world.cut
+            if overflowed:
+                lost = {n for n in lost if streams[n] is not Stream.AUDIO}
             assert not lost, f"{way}: lost {[(n, streams[n].name) for n in sorted(lost)]}"
             assert len(after) == len(set(after)), f"{way}: {after}"
 

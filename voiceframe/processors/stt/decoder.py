@@ -41,19 +41,29 @@ _MOST_IDLE: Final = 4
 #: By how much a difference in log-likelihood counts for how sure an alternative is.
 _FLAT: Final = 1 / 15
 
-# Chosen by measurement (benchmarks/stt.py): beams wider than the defaults cost 40 % of time and give 2 to 3 points;
-# the best path through the lattice (`bestpath`) leaves the grammar and costs 8.
+# Chosen by measurement with `benchmarks.stt`: 8 Gaussians of each codebook instead of 4 and beams wider than the
+# defaults give 2 points of 100 each; a penalty on each further word gives 6, without it a noise behind a name becomes a
+# date; the best 800 states of a frame hold the right one as surely as all do. The best path through the lattice
+# (`bestpath`) leaves the grammar and costs 8.
 _TUNING: Final[dict[str, Any]] = {
     "bestpath": False,
     "silprob": 0.1,
+    "topn": 8,
     "beam": 1e-80,
     "pbeam": 1e-80,
     "wbeam": 1e-60,
-    "wip": 1e-2,  # a further word must be heard: without it a noise behind a name becomes a date (8 points)
-    "maxhmmpf": 800,  # the best 800 states of a frame hold the right one as surely as all do
+    "wip": 1e-2,
+    "maxhmmpf": 800,
 }
-#: A row of phones needs no wide beams; these cost a tenth of a logarithm a frame and save a third of the time.
-_JUDGE: Final[dict[str, Any]] = {"wip": 0.65, "maxhmmpf": 30_000, "beam": 1e-15, "pbeam": 1e-15, "wbeam": 1e-10}
+#: A row of phones needs no wide beams.
+_JUDGE: Final[dict[str, Any]] = {
+    "topn": 4,
+    "wip": 0.65,
+    "maxhmmpf": 30_000,
+    "beam": 1e-15,
+    "pbeam": 1e-15,
+    "wbeam": 1e-10,
+}
 #: How improbable each phone of the row is.
 _PHONE: Final = 0.02
 #: A segment without any sample as loud as this (-40 dBFS) is silence.
@@ -62,7 +72,7 @@ _FAINT: Final = 328
 _SCALE: Final = 1024
 
 #: Weights of the confidence: see the module. Bias last.
-_WEIGHTS: Final = (1.889, 0.237, -3.106, 1.007, -1.208, 2.413, 18.275)
+_WEIGHTS: Final = (2.393, 0.521, -0.936, 1.139, -2.055, 1.16, 10.402)
 
 
 @dataclass(frozen=True, slots=True)

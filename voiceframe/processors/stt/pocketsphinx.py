@@ -31,7 +31,7 @@ class PocketSphinxSettings(Settings, prefix="POCKETSPHINX"):
         default=0.25, doc="how sure it must be; below, what was said is taken to be outside of the grammar", ge=0, le=1
     )
     alternatives: int = setting(
-        default=1, doc="what else it may have been: how many at most; each costs time", ge=0, le=5
+        default=0, doc="what else it may have been: how many at most; each costs as much time as the first", ge=0, le=5
     )
     sure: float = setting(default=0.95, doc="confidence from which no alternatives are looked for", ge=0, le=1)
     pronunciations: tuple[str, ...] = setting(
