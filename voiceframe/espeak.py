@@ -294,6 +294,8 @@ class _Engine:
         try:
             for name, value in parameters.items():
                 library.espeak_SetParameter(_PARAMETERS[name], value, 0)
+            # Each time: another user of the library in this process may have set its own, which may be gone by now.
+            library.espeak_SetSynthCallback(self._callback)
             library.espeak_ng_SetRandSeed(ctypes.c_long(_SEED))
             spoken = _sayable(text).encode()
             status = library.espeak_Synth(
