@@ -28,7 +28,9 @@ MENU = Expectation(NOW, universals=UNIVERSALS, intents=[BOOK, HOURS])
 ASK_DAY = Expectation(NOW, universals=UNIVERSALS, slots=[DAY, AT], digits=4, asked=True)
 ECHO = Expectation(NOW, universals=UNIVERSALS, slots=[AT, DAY], answers=True, asked=True, echoed=["day"])
 CONFIRM = Expectation(NOW, universals=UNIVERSALS, slots=ALL, answers=True, labels=ALL, digits=1)
-EXPECTATIONS = pytest.mark.parametrize("expected", [MENU, ASK_DAY, ECHO, CONFIRM], ids=["menu", "day", "echo", "confirm"])
+EXPECTATIONS = pytest.mark.parametrize(
+    "expected", [MENU, ASK_DAY, ECHO, CONFIRM], ids=["menu", "day", "echo", "confirm"]
+)
 
 
 @EXPECTATIONS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import itertools
 import random
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 
 from voiceframe.audio import PCM_8K, PCMU_8K, Audio, AudioFormat
 from voiceframe.errors import AudioError
+from voiceframe.espeak import synthesize
 from voiceframe.tones import KEYS, DTMFDetector, dtmf, mix, noise, silence, tone
 
 EVERY_KEY = "".join(KEYS)
@@ -171,25 +171,10 @@ TEXT = (
 
 def spoken() -> Iterator[bytes]:
     """The text by several voices of espeak-ng at 8 kHz."""
-    loader = pytest.importorskip("espeakng_loader", reason="no voice to speak with")
-    library = ctypes.CDLL(loader.get_library_path())
-    rate = library.espeak_Initialize(2, 0, loader.get_data_path().encode(), 0)  # retrieve, synchronously
-    pieces: list[bytes] = []
-
-    def collect(wave: int | None, count: int, _events: int | None) -> int:
-        if wave and count:
-            pieces.append(ctypes.string_at(wave, 2 * count))
-        return 0
-
-    callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)(collect)
-    library.espeak_SetSynthCallback(callback)
-    text = TEXT.encode() + b"\0"
-    for voice, pitch in itertools.product((b"en", b"en-us+f3", b"de", b"it+f2"), (20, 50, 90)):
-        library.espeak_SetVoiceByName(voice)
-        library.espeak_SetParameter(3, pitch, 0)
-        library.espeak_Synth(text, len(text), 0, 1, 0, 1, None, None)
-        yield Audio(b"".join(pieces), AudioFormat("pcm_s16le", rate)).pcm(8_000)
-        pieces.clear()
+    pytest.importorskip("espeakng_loader", reason="no voice to speak with")
+    for voice, pitch in itertools.product(("en", "en-us+f3", "de", "it+f2"), (20, 50, 90)):
+        said = synthesize(TEXT, voice=voice, pitch=pitch)
+        yield Audio(said.pcm, AudioFormat("pcm_s16le", said.rate)).pcm(8_000)
 
 
 def test_speech_presses_nothing_and_keys_in_its_pauses_are_heard() -> None:

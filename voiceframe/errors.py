@@ -595,7 +595,7 @@ class RecognitionError(VoiceframeError):
         ),
         "stt.pronunciation": Explanation(
             "{processor} does not know how {words} sounds.",
-            "Say it in `PocketSphinxSettings(pronunciations=...)`, as in `(\"nguyen W IH N\",)`, or spell it as English words.",
+            'Say it in `PocketSphinxSettings(pronunciations=...)`, as in `("nguyen W IH N",)`, or spell it as English words.',
         ),
         "stt.model": Explanation(
             "PocketSphinx has refused {what}.",
