@@ -582,7 +582,7 @@ class RecognitionError(VoiceframeError):
     codes = {
         "stt.late": Explanation(
             "{processor} has given no result within {waited_ms} ms of the end of speech.",
-            "If the recognizer is slow, raise `STTSettings(result_ms=...)`; otherwise look for its failure before this one.",
+            "If the recognizer is slow, raise `STTSettings(result_ms=...)`; else look for its failure before this one.",
         ),
         "stt.ended": Explanation(
             "The stream of {processor} has ended before the call.",
@@ -595,11 +595,11 @@ class RecognitionError(VoiceframeError):
         ),
         "stt.pronunciation": Explanation(
             "{processor} does not know how {words} sounds.",
-            'Say it in `PocketSphinxSettings(pronunciations=...)`, as in `("nguyen W IH N",)`, or spell it as English words.',
+            'Say it in `PocketSphinxSettings(pronunciations=...)`: `("nguyen W IH N",)`; or spell it as English words.',
         ),
         "stt.model": Explanation(
             "PocketSphinx has refused {what}.",
-            "Install it anew with `pip install --force-reinstall pocketsphinx`; report the grammar if that does not help.",
+            "Install it anew: `pip install --force-reinstall pocketsphinx`; report the grammar if that does not help.",
         ),
     }
 
