@@ -18,8 +18,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from voiceframe.processors.vad import SileroVAD
-
 from benchmarks._turn_ends import COUNT, Utterance, turn_ends
 from voiceframe.audio import PCM_8K, Audio
 from voiceframe.clock import run_virtual
@@ -33,6 +31,7 @@ from voiceframe.frames import (
 )
 from voiceframe.processor import Processor, observes
 from voiceframe.processors.turn import Turns, TurnSettings
+from voiceframe.processors.vad import SileroVAD
 from voiceframe.testing.run import Rig, rig
 
 PIECE = 320  # bytes of 20 ms
