@@ -494,8 +494,11 @@ async def test_each_reply_has_one_last_word_and_the_log_knows_what_was_heard(
         assert await line.call.wait_ended() == "completed"
     assert line.call.clock.at_ms() < 15_000  # nothing had to be cancelled
     finals = [frame.reply for frame in line.ear.seen if isinstance(frame, HeardFrame) and frame.final]
-    assert sorted(finals) == sorted(said)
+    # One that was interrupted before the output got word of it has none there; the log knows of it all the same.
+    assert len(finals) == len(set(finals))
+    assert set(finals) <= said.keys()
     spoke = [frame.reply for frame in line.ear.seen if isinstance(frame, BotStartedSpeakingFrame)]
+    assert set(spoke) <= set(finals)
     stopped = [frame.reply for frame in line.ear.seen if isinstance(frame, BotStoppedSpeakingFrame)]
     assert spoke == stopped
     heard = {event.data["reply"]: event for event in line.record.of("reply.heard")}
