@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import random
 import sqlite3
@@ -157,7 +158,7 @@ async def test_a_taken_time_is_replaced_by_one_that_is_offered(database: Path) -
 async def test_a_calendar_that_is_out_of_order_leads_to_a_person(database: Path) -> None:
     async with dial(CLINIC) as caller:
         await say(caller, "book an appointment", "Anna Smith", "Dr Lee on Monday at ten")
-        with sqlite3.connect(database) as db:
+        with contextlib.closing(sqlite3.connect(database)) as db, db:
             db.execute("drop table appointments")
         assert "cannot reach our calendar" in await say(caller, "yes")
         await caller.hears_the_end()
