@@ -42,9 +42,9 @@ _MOST_IDLE: Final = 4
 _FLAT: Final = 1 / 15
 
 # Chosen by measurement with `benchmarks.stt`: 8 Gaussians of each codebook instead of 4 and beams wider than the
-# defaults give 2 points of 100 each; a penalty on each further word gives 6, without it a noise behind a name becomes a
-# date; the best 800 states of a frame hold the right one as surely as all do. The best path through the lattice
-# (`bestpath`) leaves the grammar and costs 8.
+# defaults give 2 points of 100 each; the best path through the lattice (`bestpath`) leaves the grammar and costs 8. A
+# penalty on each further word gave 8 at the clinic: without it a noise behind a name becomes a date. The best 800
+# states of a frame hold the right one as surely as all do.
 _TUNING: Final[dict[str, Any]] = {
     "bestpath": False,
     "silprob": 0.1,

@@ -6,9 +6,7 @@ better one corrects), good enough to tell a fall from a rise.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
-
-from ...extras import optional
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,11 +26,12 @@ def finality(pcm: bytes) -> float | None:
 
     pcm: the last second or so of the caller's audio, s16le mono at 8 kHz, the silence at its end included.
     """
-    np = optional("numpy", extra="vad", what="Prosody")
+    import numpy as np
+
     samples = np.frombuffer(pcm, dtype="<i2").astype(np.float64)
     if len(samples) < 4 * _FRAME:
         return None
-    pitch = _pitch(np, samples)
+    pitch = _pitch(samples)
     voiced = np.flatnonzero(pitch > 0)
     if len(voiced) < 12:
         return None
@@ -51,8 +50,10 @@ def finality(pcm: bytes) -> float | None:
     return float(1 / (1 + np.exp(-2.5 * score)))
 
 
-def _pitch(np: Any, samples: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _pitch(samples: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Hz for each 10 ms; 0 where there is no voice."""
+    import numpy as np
+
     frames = np.lib.stride_tricks.sliding_window_view(samples, _FRAME)[::_HOP]
     frames = frames - frames.mean(axis=1, keepdims=True)
     energy = (frames * frames).sum(axis=1)
@@ -65,4 +66,4 @@ def _pitch(np: Any, samples: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]
     normalized = correlation / np.maximum(energy[:, None], 1e-9) / shares
     best = normalized[:, low:high].argmax(axis=1) + low
     strength = normalized[np.arange(len(best)), best]
-    return np.where(loud & (strength > _VOICED), _RATE / best, 0.0)  # type: ignore[no-any-return]
+    return np.where(loud & (strength > _VOICED), _RATE / best, 0.0)
