@@ -19,8 +19,7 @@ from voiceframe.frames import (
     VADUserStoppedSpeakingFrame,
 )
 from voiceframe.processors.stt import PocketSphinxSettings, PocketSphinxSTT
-from voiceframe.processors.stt import decoder as decoders
-from voiceframe.processors.stt.decoder import Heard, compile_grammar, lease
+from voiceframe.processors.stt.decoder import Heard, compile_grammar, decode
 from voiceframe.processors.stt.pronunciation import pronunciations, read_pronunciations
 from voiceframe.testing.run import Rig, rig
 from voiceframe.testing.voices import Voice, cough, noisy, speech, telephone
@@ -46,8 +45,7 @@ def line(text: str, voice: Voice | None = None, seed: int = 1, snr_db: float = 3
 
 
 def hear(mulaw: bytes, grammar: str, alternatives: int = 0) -> Heard:
-    with lease(8_000) as decoder:
-        return decoder.decode(Audio(mulaw, PCMU_8K).pcm(8_000), compile_grammar(grammar, (), "test"), alternatives)
+    return decode(Audio(mulaw, PCMU_8K).pcm(8_000), 8_000, compile_grammar(grammar, (), "test"), alternatives)
 
 
 @pytest.mark.parametrize("voice", ["en-us", "en-us+m3", "en-us+m5", "en-us+f5"])
@@ -66,7 +64,7 @@ def test_words_have_their_times() -> None:
     assert all(a.end_ms == b.start_ms for a, b in zip(heard.words, heard.words[1:], strict=False))
 
 
-def test_the_same_sound_gives_the_same_bits_in_any_order_and_decoder() -> None:
+def test_the_same_sound_gives_the_same_bits_in_any_order() -> None:
     sounds = [
         (line(text, seed=number), grammar)
         for number, (text, grammar) in enumerate(
@@ -76,8 +74,8 @@ def test_the_same_sound_gives_the_same_bits_in_any_order_and_decoder() -> None:
     first = [hear(*sound, 1) for sound in sounds]
     again = {number: hear(*sounds[number], 1) for number in (3, 1, 4, 0, 2)}
     assert [again[number] for number in range(len(sounds))] == first
-    with lease(8_000):  # not the one that has heard them
-        assert [hear(*sound, 1) for sound in reversed(sounds)] == first[::-1]
+    compile_grammar.cache_clear()  # not the networks that have heard them
+    assert [hear(*sound, 1) for sound in reversed(sounds)] == first[::-1]
 
 
 def test_threads_do_not_disturb_each_other() -> None:
@@ -117,21 +115,11 @@ def test_alternatives_are_others_of_the_grammar() -> None:
 
 @pytest.mark.parametrize("pcm", [b"", bytes(100), bytes(16_000), bytes(64_000)])
 def test_no_sound_is_nothing_or_of_no_confidence(pcm: bytes) -> None:
-    with lease(8_000) as decoder:
-        assert decoder.decode(pcm, compile_grammar(YES, (), "test")).confidence < 0.25
+    assert decode(pcm, 8_000, compile_grammar(YES, (), "test")).confidence < 0.25
 
 
 def test_a_grammar_that_lets_nothing_through_hears_nothing() -> None:
     assert hear(line("yes"), jsgf("<VOID>")) == Heard()
-
-
-def test_a_decoder_keeps_the_latest_grammars_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoders, "_MOST_GRAMMARS", 2)
-    sound = line("yes")
-    first = hear(sound, YES)
-    for number in range(5):
-        hear(sound, jsgf(f"yes | {('one', 'two', 'three', 'four', 'five')[number]}"))
-    assert hear(sound, YES) == first
 
 
 # -- how words sound

@@ -1,21 +1,24 @@
-"""PocketSphinx: recognition without a network, of what a grammar lets through."""
+"""Recognition on this machine, of what a grammar lets through, with the acoustic model of PocketSphinx."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING
 from typing import Final as Constant
 
 from ...audio import PCM_8K, PCM_16K, Audio, AudioFormat
 from ...errors import RecognitionError
 from ...frames import ExpectFrame
 from ...settings import Settings, setting
-from .acoustics import package
 from .base import STT, STTSettings
-from .decoder import Heard, compile_grammar, dictation, lease
 from .pronunciation import read_pronunciations
+from .resources import package
 from .stream import Final, STTStream
+
+if TYPE_CHECKING:
+    from .decoder import Heard
 
 __all__ = ["PocketSphinxSTT", "PocketSphinxSettings"]
 
@@ -28,7 +31,7 @@ class PocketSphinxSettings(Settings, prefix="POCKETSPHINX"):
     """How `PocketSphinxSTT` listens."""
 
     confidence: float = setting(
-        default=0.25, doc="how sure it must be; below, what was said is taken to be outside of the grammar", ge=0, le=1
+        default=0.3, doc="how sure it must be; below, what was said is taken to be outside of the grammar", ge=0, le=1
     )
     alternatives: int = setting(
         default=0, doc="what else it may have been: how many at most; each costs as much time as the first", ge=0, le=5
@@ -68,6 +71,8 @@ class PocketSphinxSTT(STT):
 
     async def prepare(self, expect: ExpectFrame) -> None:
         if expect.jsgf:
+            from .decoder import compile_grammar
+
             await self.offload(compile_grammar, expect.jsgf, self._own, self.name)
 
     async def open(self, format: AudioFormat, language: str) -> STTStream:
@@ -78,13 +83,16 @@ class PocketSphinxSTT(STT):
 
         Raises `GrammarError`, and `RecognitionError` (`stt.no-grammar`, `stt.pronunciation`, `stt.model`).
         """
+        from .decoder import Heard, compile_grammar, decode
+
         if not jsgf:
             if not self.sphinx.dictation:
                 raise RecognitionError.of("stt.no-grammar", processor=self.name)
+            from .dictation import dictation
+
             return dictation(Audio(pcm, AudioFormat("pcm_s16le", rate)).pcm(16_000))
         grammar = compile_grammar(jsgf, self._own, self.name)
-        with lease(rate) as decoder:
-            heard = decoder.decode(pcm, grammar, self.sphinx.alternatives, self.sphinx.sure)
+        heard = decode(pcm, rate, grammar, self.sphinx.alternatives, self.sphinx.sure)
         if heard.confidence < self.sphinx.confidence:
             return Heard(confidence=heard.confidence, features=heard.features)
         return heard

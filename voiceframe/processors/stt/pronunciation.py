@@ -7,10 +7,12 @@ dictionary that says 55 % exactly as the dictionary has them, and 12 % of the ph
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import os
 import re
 import shutil
+import tempfile
 import threading
 from collections.abc import Iterable, Mapping
 from functools import cache, lru_cache
@@ -19,9 +21,14 @@ from typing import Any, Final
 
 from ...errors import RecognitionError
 from ...extras import optional
-from .acoustics import PHONES, model_path, scratch
+from .resources import model_path
 
-__all__ = ["pronunciations", "read_pronunciations"]
+__all__ = ["PHONES", "pronunciations", "read_pronunciations"]
+
+#: The phones of words: ARPAbet without stress.
+PHONES: Final = tuple(
+    "AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W Y Z ZH".split()  # noqa: SIM905
+)
 
 _MOST_WAYS: Final = 6
 
@@ -172,6 +179,14 @@ def _by_sound(word: str) -> tuple[str, ...]:
 
 
 @cache
+def _scratch() -> Path:
+    """A folder of this process; removed at its end."""
+    folder = Path(tempfile.mkdtemp(prefix="voiceframe-stt-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+@cache
 def _engine() -> _Engine:
     return _Engine()
 
@@ -184,7 +199,7 @@ class _Engine:
     def __init__(self) -> None:
         loader = optional("espeakng_loader", extra="local", what="A word that the dictionary does not have")
         source = Path(loader.get_library_path())
-        copy = scratch() / f"sounds-{source.name}"
+        copy = _scratch() / f"sounds-{source.name}"
         shutil.copyfile(source, copy)
         self._library: Any = ctypes.CDLL(str(copy))
         # 2: synchronous, without an audio device. 0x8000: do not end the process on an error.
