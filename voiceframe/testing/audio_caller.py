@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import asyncio
 import os
+import random
 from collections.abc import Callable
 
 from ..audio import PCMU_8K, Audio, AudioFormat
@@ -61,6 +62,7 @@ class AudioCaller(BaseCaller):
         self._noise = _Noise(noise_dbfs, self.format, seed) if noise_dbfs is not None else None
         self.transport.far.source = self._next
         self.transport.far.on_audio = self._on_audio
+        self._coughs = random.Random(seed)
         self._speech = bytearray()  # s16le that is still to be spoken
         self._sent: list[bytes] = []
         self._received: list[bytes] = []
@@ -161,13 +163,15 @@ class AudioCaller(BaseCaller):
         await self._said()
 
     async def coughs(self, *, dbfs: float = -18.0, after_ms: int | None = None) -> None:
-        """Cough: twice, for a quarter of a second each, without a word.
+        """Cough: once or twice, for a third of a second each, without a word; never twice the same.
 
         after_ms: wait until the bot has been speaking for so long; None coughs at once.
         """
         if after_ms is not None:
             await self._bot_speaks(after_ms)
-        await self.plays(cough(self.format.rate, dbfs))
+        from .voices import cough
+
+        await self.plays(cough(self._coughs, self.format.rate, dbfs))
 
     async def presses(self, digits: str, *, in_band: bool = False) -> None:
         """Press keys: told by the carrier, or (in_band) only to be heard."""
@@ -288,17 +292,6 @@ class _Noise:
 
         self._index = (self._index + 1) % len(self._pcm)
         return mix(pcm, self._pcm[self._index])
-
-
-def cough(rate: int, dbfs: float) -> bytes:
-    """Two bursts of noise that die away, a quarter of a second each."""
-    from ..tones import noise
-
-    burst = array.array("h", noise(250, dbfs, rate, seed=1))
-    for index, value in enumerate(burst):
-        gain = min(1.0, index * 100 / rate) * (1 - index / len(burst)) ** 2 * 2
-        burst[index] = max(-32768, min(32767, round(value * gain)))
-    return burst.tobytes() + bytes(2 * (rate // 10)) + burst.tobytes()
 
 
 def _espeak(rate: int) -> Voice:

@@ -137,6 +137,9 @@ class Caller(BaseCaller):
         quiet_ms = 0
         async with asyncio.timeout(_PATIENCE_MS / 1000):
             while not self.call.ended:
+                if self.call.engine.dispatcher.backlog:
+                    await asyncio.sleep(0)  # what waits there may be the turn, or the beginning of an answer
+                    continue
                 if self._transport.output().speaking or self.call.turns.pending is not None:
                     quiet_ms = 0
                 elif quiet_ms >= _PAUSE_MS or all(reply.swept for reply in self.call.replies.open.values()):

@@ -21,6 +21,7 @@ from ..frames import (
 )
 from ..llm import LLM, LLMRequest, Part, Stop, TextDelta, ToolCall, Usage
 from ..processor import Processor, handles
+from ..words import spans
 
 __all__ = ["ScriptedLLM", "ScriptedSTT", "ToneTTS", "call_tool"]
 
@@ -113,6 +114,8 @@ class ScriptedSTT(Processor):
 class ToneTTS(Processor):
     """A voice that hums: each text becomes a tone as long as its speech would be, with the times of its words.
 
+    As with any voice the words, joined, are the text: each has the white space in front of it.
+
     delay_ms: until the first audio of each text. char_ms: speech time per character (60 ms is unhurried English).
     frequency in Hz, level in dBFS; audio comes in pieces of 100 ms.
     """
@@ -150,11 +153,10 @@ class ToneTTS(Processor):
 
     def _words(self, text: str) -> list[Word]:
         words: list[Word] = []
-        position = 0
-        for word in text.split():
-            start = text.index(word, position)
-            position = start + len(word)
-            words.append(Word(word, start * self._char_ms, position * self._char_ms))
+        for start, end in spans(text):
+            word = text[start:end]
+            first = end - len(word.lstrip()) if word.strip() else start
+            words.append(Word(word, first * self._char_ms, end * self._char_ms))
         return words
 
     def _tone(self, start_ms: int, length_ms: int) -> bytes:

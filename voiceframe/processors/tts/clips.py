@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from ...audio import AudioFormat
 from ...errors import SpeechError
-from ...espeak import spans
 from ...frames import Word
+from ...words import spans
 
 if TYPE_CHECKING:
     from ...resample import Resampler

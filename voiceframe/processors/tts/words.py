@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from ...espeak import spans
 from ...frames import Word
+from ...words import spans
 
 __all__ = ["Placer"]
 

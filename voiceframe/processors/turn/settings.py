@@ -73,4 +73,8 @@ class TurnSettings(Settings, prefix="TURN"):
     idle_goodbye: str = setting(
         default="I cannot hear you. Goodbye.", doc="what is said before the call ends for silence; empty for nothing"
     )
-    keys_wait_ms: int = setting(default=2_500, doc="pause after a key that ends an entry of keys", ge=100)
+    keys_wait_ms: int = setting(
+        default=2_500,
+        doc="pause after a key that ends an entry of keys; without turn taking (text) key_pause_ms of the flow holds",
+        ge=100,
+    )

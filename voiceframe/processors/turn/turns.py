@@ -5,18 +5,16 @@
     speech in silence ──pause of the analyzer's length──▶ UserTurnFrame
 
 It stands behind the VAD and the STT and before the agent. Without a VAD the words themselves say that somebody speaks.
+What it decides by lies beside it: `utterance` (what was said), `own_voice` (what of that is the bot's), `barge_in`
+(what is done to the reply), `eager` and `idleness`.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-
-from ...events import SpeechDiscarded, SpeechEnded, SpeechIdle, SpeechStarted
+from ...events import SpeechDiscarded, SpeechEnded, SpeechStarted
 from ...frames import (
     BotStartedSpeakingFrame,
     BotStoppedSpeakingFrame,
-    EagerTurnFrame,
     EndFrame,
     ExpectFrame,
     Frame,
@@ -26,15 +24,10 @@ from ...frames import (
     InterimTranscriptionFrame,
     InterruptionFrame,
     InterruptionRequestFrame,
-    PauseFrame,
     PlayedAudioFrame,
-    ResumeFrame,
-    SayFrame,
     StartFrame,
     TranscriptionFrame,
-    TurnResumedFrame,
     UpdateSettingsFrame,
-    UserIdleFrame,
     UserStartedSpeakingFrame,
     UserStoppedSpeakingFrame,
     UserTurnFrame,
@@ -42,16 +35,20 @@ from ...frames import (
     VADUserStoppedSpeakingFrame,
 )
 from ...processor import Processor, handles, observes
-from .analyzers import AdaptiveEndpointing, FixedEndpointing, Pause, TurnAnalyzer
-from .echo import EchoDetector, own_words
+from .analyzers import AdaptiveEndpointing, FixedEndpointing, TurnAnalyzer
+from .backchannels import is_backchannel
+from .barge_in import BargeIn
+from .eager import EagerTurn
+from .idleness import Idleness
 from .keypad import Keypad
+from .own_voice import OwnVoice
 from .settings import TurnSettings
+from .timer import Timer
 from .utterance import Speech, Utterance
 
 __all__ = ["Turns"]
 
 _ECHO_CHECK_MS = 200  # how often speech that was taken for an echo is looked at again
-_SAID = 4  # of the bot's last pieces of text, to know its own words by
 
 
 class Turns(Processor):
@@ -71,25 +68,18 @@ class Turns(Processor):
         self._speech: Speech | None = None  # the stretch that lasts
         self._user_speaking = False  # whether a UserStartedSpeakingFrame is out
         self._committed_ms = -1  # the end of speech of the last turn
-        self._eager = ""
+        self._eager = EagerTurn(self, lambda: self._utterance.text)
+        self._idleness = Idleness(self, self.settings, busy=self._is_busy)
         # the bot
-        self._audible = False
-        self._audible_until_ms = -1
-        self._paused = False
-        self._interrupting = False  # asked for, and not yet done: that comes when the handler in hand returns
-        self._said: list[str] = []
-        self._echo = EchoDetector()
-        # keys, idleness, what the dialog expects
+        self._bot = OwnVoice()
+        self._barge_in = BargeIn(self)
+        # keys, and what the dialog expects
         self._keypad = Keypad()
         self._expect: ExpectFrame | None = None
-        self._idle_count = 0
-        # timers: at most one of each kind is armed
-        self._turn_timer = _Timer(self)
-        self._eager_timer = _Timer(self)
-        self._hold_timer = _Timer(self)
-        self._sure_timer = _Timer(self)
-        self._keys_timer = _Timer(self)
-        self._idle_timer = _Timer(self)
+        self._turn_timer = Timer(self)
+        self._hold_timer = Timer(self)
+        self._sure_timer = Timer(self)
+        self._keys_timer = Timer(self)
 
     def _now(self) -> int:
         return self.call.clock.at_ms()
@@ -99,12 +89,12 @@ class Turns(Processor):
     @handles(VADUserStartedSpeakingFrame)
     def on_speech(self, frame: VADUserStartedSpeakingFrame) -> Frame:
         now = self._now()
-        speech = Speech(frame.began_ms if frame.began_ms >= 0 else now, over_bot=self._may_stop())
+        speech = Speech(frame.began_ms if frame.began_ms >= 0 else now, over_bot=self._barge_in.possible())
         self._speech = speech
         self._turn_timer.stop()
-        self._eager_timer.stop()
-        self._idle_timer.stop()
-        if self._near_bot(speech) and self._echo.is_echo(now):
+        self._eager.stop()
+        self._idleness.stop()
+        if self._bot.near(speech, self.settings.echo_ms) and self._bot.is_heard(now):
             speech.echo = True
             self._hold_timer.after(_ECHO_CHECK_MS, self._check_echo)
         else:
@@ -114,12 +104,12 @@ class Turns(Processor):
     def _begin(self, speech: Speech) -> None:
         """The caller is speaking: for sure, as far as the VAD can tell."""
         self.emit(SpeechStarted(began_ms=speech.began_ms))
-        self._take_back_eager()
+        self._eager.take_back()
         self._note_pause(speech.began_ms)
-        if self._may_stop():
+        if self._barge_in.possible():
             speech.over_bot = True
             spoken = self._now() - speech.began_ms
-            self._hold_timer.after(self.settings.interrupt_min_ms - spoken, self._hold)
+            self._hold_timer.after(self.settings.interrupt_min_ms - spoken, self._barge_in.hold)
             self._sure_timer.after(self.settings.interrupt_sure_ms - spoken, self._sure)
         else:
             self._user_started()
@@ -131,7 +121,7 @@ class Turns(Processor):
             pause_ms = max(0, began_ms - utterance.ended_ms)
             utterance.pauses_ms.append(pause_ms)
             self.analyzer.resumed(pause_ms)
-        elif self._committed_ms >= 0 and not self._audible and self._audible_until_ms < self._committed_ms:
+        elif self._committed_ms >= 0 and not self._bot.audible and self._bot.until_ms < self._committed_ms:
             # The turn was cut short: the bot has not even answered it.
             self.analyzer.resumed(max(0, began_ms - self._committed_ms))
 
@@ -153,11 +143,11 @@ class Turns(Processor):
     @handles(InterimTranscriptionFrame)
     def on_interim(self, frame: InterimTranscriptionFrame) -> Frame | None:
         speech = self._speech or self._utterance.unrecognized()
-        if (speech.echo if speech else self._is_echo_text(frame.text, None)) or not frame.text.strip():
+        if (speech.echo if speech else self._is_own(frame.text, None)) or not frame.text.strip():
             return None
         self._changed(frame.text != self._utterance.interim)
         self._utterance.interim = frame.text
-        if self._may_stop():
+        if self._barge_in.possible():
             if self._enough(frame.text) and not self._is_backchannel(frame.text):
                 self._stop_bot()
         else:
@@ -172,18 +162,18 @@ class Turns(Processor):
         if speech is not None and speech is not self._speech:
             speech.recognized = True
         echo = speech.echo if speech is not None else False
-        if echo or (text and self._is_echo_text(text, speech)):
+        if echo or (text and self._is_own(text, speech)):
             self._discard("echo", text, speech)
             return None
         self._utterance.interim = ""
         if not text:
-            if self._may_stop() or (speech is not None and speech.over_bot):
+            if self._barge_in.possible() or (speech is not None and speech.over_bot):
                 self._discard("noise", "", speech)
             else:
                 self._wait()
             return frame
         self._changed(True)
-        if self._may_stop() or self._paused:
+        if self._barge_in.possible() or self._barge_in.held:
             if self._is_backchannel(text) or not self._enough(text):
                 self._discard("backchannel", text, speech)
                 return frame
@@ -195,23 +185,21 @@ class Turns(Processor):
         return frame
 
     def _changed(self, changed: bool) -> None:
-        self._idle_timer.stop()
+        self._idleness.stop()
         if changed:
             self._utterance.changed_ms = self._now()
-            self._take_back_eager()
+            self._eager.take_back()
 
     def _enough(self, text: str) -> bool:
         return len(text.split()) >= max(1, self.settings.interrupt_min_words)
 
     def _is_backchannel(self, text: str) -> bool:
         """Whether it is only a sign of listening: not what the dialog expects, and the bot has more to say."""
-        plain = " ".join("".join(c if c.isalnum() or c in "-'" else " " for c in text.lower()).split())
-        if plain not in self.settings.backchannels:
-            return False
-        if self._expect is not None and plain in {phrase.lower() for phrase in self._expect.phrases}:
+        if not is_backchannel(text, self.settings.backchannels, self._expect):
             return False
         # While a reply is being made nothing of it is to be played yet, but it is all ahead.
-        left_ms = self.call.transport.output().remaining_ms() if self._audible and not self._paused else None
+        playing = self._bot.audible and not self._barge_in.held
+        left_ms = self.call.transport.output().remaining_ms() if playing else None
         return left_ms is None or left_ms > self.settings.backchannel_rest_ms
 
     # -- the end of a turn
@@ -219,12 +207,12 @@ class Turns(Processor):
     def _wait(self) -> None:
         """Arm the timer for what happens next if the caller says nothing more."""
         self._turn_timer.stop()
-        self._eager_timer.stop()
+        self._eager.stop()
         utterance, settings = self._utterance, self.settings
         if self._speech is not None and not self._speech.echo:
             return  # they are speaking
         text = utterance.text
-        if self._paused or (not text and self._may_stop()):
+        if self._barge_in.held or (not text and self._barge_in.possible()):
             if not utterance.waits_for_words:
                 self._false_alarm()
             else:
@@ -237,40 +225,19 @@ class Turns(Processor):
                 self._turn_timer.at(utterance.ended_ms + settings.silence_ms, self._commit)
             elif not self._keypad.waiting:
                 self._user_stopped()
-                self._rest()
+                self._idleness.begin()
             return
-        pause = Pause(
-            text=text,
-            final=not utterance.interim,
-            spoke_ms=utterance.spoke_ms,
-            pauses_ms=tuple(utterance.pauses_ms),
-            expect=self._expect,
-            audio=self._echo.caller,
-        )
-        due = utterance.ended_ms + self.analyzer.silence_ms(pause)
-        if utterance.interim:
-            due = max(due, utterance.changed_ms + settings.stability_ms)
-        if utterance.waits_for_words:
-            due = max(due, utterance.ended_ms + settings.transcript_wait_ms)
+        pause = utterance.pause(self._expect, self._bot.caller)
+        due = utterance.due_ms(self.analyzer.silence_ms(pause), settings)
         self._turn_timer.at(due, self._commit)
         eager_ms = settings.eager_ms
         if (
             eager_ms is not None
-            and not self._eager
+            and not self._eager.is_out
             and utterance.ended_ms + eager_ms < due
             and self.analyzer.probability(pause) >= settings.eager_probability
         ):
-            self._eager_timer.at(utterance.ended_ms + eager_ms, self._announce)
-
-    def _announce(self) -> None:
-        self._eager = self._utterance.text
-        if self._eager:
-            self.push(EagerTurnFrame(self._eager))
-
-    def _take_back_eager(self) -> None:
-        if self._eager:
-            self._eager = ""
-            self.push(TurnResumedFrame())
+            self._eager.plan(utterance.ended_ms + eager_ms)
 
     def _commit(self) -> None:
         """The turn is over."""
@@ -280,7 +247,7 @@ class Turns(Processor):
             if utterance.stretches:
                 self.emit(SpeechDiscarded(reason="noise"))
             self._user_stopped()
-            self._rest()
+            self._idleness.begin()
             return
         self._committed_ms = utterance.ended_ms
         self._turn(text, "speech", utterance)
@@ -295,12 +262,9 @@ class Turns(Processor):
 
     def _turn(self, text: str, source: str, utterance: Utterance | None = None) -> None:
         self._turn_timer.stop()
-        self._eager_timer.stop()
-        if self._eager and self._eager != text:
-            self._take_back_eager()
-        self._eager = ""
-        self._idle_count = 0
-        if self._may_stop():  # it has begun to answer what came before; this is what it has to answer
+        self._eager.settle(text)
+        self._idleness.answered()
+        if self._barge_in.possible():  # it has begun to answer what came before; this is what it has to answer
             self._interrupt("caller")
         number = self.call.turns.new()
         self._user_started()
@@ -318,7 +282,7 @@ class Turns(Processor):
                     alternatives=utterance.alternatives,
                 )
             )
-        self._rest()
+        self._idleness.begin()
 
     def _user_started(self) -> None:
         if not self._user_speaking:
@@ -332,21 +296,9 @@ class Turns(Processor):
 
     # -- stopping the bot
 
-    def _may_stop(self) -> bool:
-        """Whether the bot has something to say that may be interrupted: it speaks, or makes a reply."""
-        if self._interrupting:
-            return False
-        return any(reply.interruptible and not reply.swept for reply in self.call.replies.open.values())
-
-    def _hold(self) -> None:
-        """They have spoken long enough that it may be meant."""
-        if not self._paused and self._may_stop():
-            self._paused = True
-            self.push(PauseFrame(self.call.replies.last))
-
     def _sure(self) -> None:
         """They have spoken so long that it is meant, whatever they say."""
-        if self._speech is not None and self._may_stop():
+        if self._speech is not None and self._barge_in.possible():
             self._stop_bot()
 
     def _stop_bot(self) -> None:
@@ -356,14 +308,12 @@ class Turns(Processor):
         self._interrupt("caller")
 
     def _interrupt(self, reason: str) -> None:
-        if self._interrupting:
+        if self._barge_in.interrupting:
             return
-        self._interrupting = True
-        self._paused = False
         for speech in (*self._utterance.stretches, self._speech):
             if speech is not None:
                 speech.over_bot = False  # it has become the caller's turn
-        self.interrupt(reason)
+        self._barge_in.interrupt(reason)
 
     def _false_alarm(self) -> None:
         """Nothing was said after all: the bot goes on."""
@@ -391,17 +341,11 @@ class Turns(Processor):
         self._wait()
 
     def _go_on(self) -> None:
-        if self._paused:
-            self._paused = False
-            self.push(ResumeFrame(self.call.replies.last))
+        self._barge_in.resume()
         self._user_stopped()
-        self._rest()
+        self._idleness.begin()
 
     # -- echo
-
-    def _near_bot(self, speech: Speech) -> bool:
-        """Whether the bot was to be heard when the stretch began, or a moment before."""
-        return self._audible or speech.began_ms <= self._audible_until_ms + self.settings.echo_ms
 
     def _check_echo(self) -> None:
         """Look again at a stretch that was an echo: the caller may have begun to speak over it."""
@@ -409,63 +353,51 @@ class Turns(Processor):
         if speech is None or not speech.echo:
             return
         now = self._now()
-        if self._echo.is_echo(now):
+        if self._bot.is_heard(now) or self._bot.rings(now, self.settings.echo_ms):
             self._hold_timer.after(_ECHO_CHECK_MS, self._check_echo)
-            return
-        if not self._audible and now - self._audible_until_ms <= self.settings.echo_ms:
-            self._hold_timer.after(_ECHO_CHECK_MS, self._check_echo)  # the room still rings
             return
         speech.echo = False
         speech.began_ms = now - _ECHO_CHECK_MS
         self._begin(speech)
 
-    def _is_echo_text(self, text: str, speech: Speech | None) -> bool:
-        """Whether these words are the bot's own, heard again."""
-        if speech is not None:
-            return self._near_bot(speech) and own_words(text, self._said)
-        # Without a VAD nobody knows when it was said: what comes so soon after the bot's voice was not said after it.
-        if self._audible:
-            return own_words(text, self._said)
-        return self._audible_until_ms >= 0 and self._now() - self._audible_until_ms < self.settings.echo_ms
+    def _is_own(self, text: str, speech: Speech | None) -> bool:
+        """Whether these words are the bot's."""
+        return self._bot.are_words(text, speech, self._now(), self.settings.echo_ms)
 
     # -- what the bot does
 
     @observes(BotStartedSpeakingFrame, upstream=True)
     def on_bot_started(self, frame: BotStartedSpeakingFrame) -> None:
-        self._audible = True
-        self._idle_timer.stop()
-        if self._user_speaking and self._may_stop():  # it began to answer something else meanwhile
+        self._bot.started()
+        self._idleness.stop()
+        if self._user_speaking and self._barge_in.possible():  # it began to answer something else meanwhile
             if self._utterance.text:
                 self._interrupt("caller")
             elif self._speech is not None:
-                self._hold()
+                self._barge_in.hold()
                 self._sure_timer.at(self._speech.began_ms + self.settings.interrupt_sure_ms, self._sure)
 
     @observes(BotStoppedSpeakingFrame, upstream=True)
     def on_bot_stopped(self, frame: BotStoppedSpeakingFrame) -> None:
-        self._audible = False
-        self._audible_until_ms = self._now()
+        self._bot.stopped(self._now())
 
     @observes(HeardFrame, upstream=True)
     def on_heard(self, frame: HeardFrame) -> None:
-        if frame.text:
-            self._said.append(frame.text)
-            del self._said[:-_SAID]
+        self._bot.said(frame.text)
         if frame.final:
-            self._rest()
+            self._idleness.begin()
 
     @observes(PlayedAudioFrame, upstream=True)
     def on_played(self, frame: PlayedAudioFrame) -> None:
-        self._echo.played(frame.at_ms, frame.audio)
+        self._bot.played(frame.at_ms, frame.audio)
 
     @observes(InputAudioFrame)
     def on_audio(self, frame: InputAudioFrame) -> None:
-        self._echo.heard(frame.at_ms, frame.audio)
+        self._bot.heard(frame.at_ms, frame.audio)
 
     @observes(InterruptionFrame)
     def on_interruption(self, frame: InterruptionFrame) -> None:
-        self._interrupting = False
-        self._paused = False  # also if an operator or a program has interrupted
+        self._barge_in.interrupted()
 
     @handles(InterruptionRequestFrame)
     def on_request(self, frame: InterruptionRequestFrame) -> None:
@@ -486,8 +418,8 @@ class Turns(Processor):
         for speech in (*self._utterance.stretches, self._speech):
             if speech is not None:
                 speech.keyed = True
-        self._idle_timer.stop()
-        if self._may_stop():
+        self._idleness.stop()
+        if self._barge_in.possible():
             self._interrupt("key")
         entry = self._keypad.press(frame.digit, self._expect.digits if self._expect else 0)
         if entry is not None:
@@ -503,44 +435,23 @@ class Turns(Processor):
 
     # -- idleness
 
-    def _rest(self) -> None:
-        """Begin to count the silence anew."""
-        if self.settings.idle_ms:
-            self._idle_timer.after(self.settings.idle_ms, self._idle)
-
-    def _is_idle(self) -> bool:
-        return (
-            self._speech is None
-            and not self._utterance.stretches
-            and not self._utterance.text
-            and not self._keypad.waiting
-            and not self._audible
-            and not self.call.replies.open
-            and not self.call.engine.ending
+    def _is_busy(self) -> bool:
+        """Whether the silence is none: somebody is about to say something, or the call is ending."""
+        return bool(
+            self._speech is not None
+            or self._utterance.stretches
+            or self._utterance.text
+            or self._keypad.waiting
+            or self._bot.audible
+            or self.call.replies.open
+            or self.call.engine.ending
         )
-
-    def _idle(self) -> None:
-        if not self._is_idle() or self.call.turns.silence is not None:
-            self._rest()  # somebody is busy, or the bot is to be silent and asks nothing
-            return
-        self._idle_count += 1
-        settings = self.settings
-        if self._idle_count > settings.idle_reprompts:
-            if settings.idle_goodbye:
-                self.push(SayFrame(settings.idle_goodbye))
-            self.call.end("idle")
-            return
-        self.emit(SpeechIdle(count=self._idle_count))
-        self.push(UserIdleFrame(self._idle_count))
-        if settings.idle_prompt:
-            self.push(SayFrame(settings.idle_prompt))
-        self._rest()
 
     # -- the life of the call
 
     @handles(StartFrame)
     def on_start(self, frame: StartFrame) -> None:
-        self._rest()
+        self._idleness.begin()
 
     @handles(EndFrame)
     def on_end(self, frame: EndFrame) -> None:
@@ -556,52 +467,21 @@ class Turns(Processor):
     @handles(UpdateSettingsFrame)
     def on_settings(self, frame: UpdateSettingsFrame) -> None:
         if frame.target == self.name:
-            self.settings = self.settings.replace(**frame.changes)
+            self.settings = self._idleness.settings = self.settings.replace(**frame.changes)
             if self._own_analyzer:
                 self.analyzer = _analyzer(self.settings)
 
     async def cleanup(self) -> None:
         for timer in (
             self._turn_timer,
-            self._eager_timer,
+            self._eager,
             self._hold_timer,
             self._sure_timer,
             self._keys_timer,
-            self._idle_timer,
+            self._idleness,
         ):
             timer.stop()
 
 
 def _analyzer(settings: TurnSettings) -> TurnAnalyzer:
     return AdaptiveEndpointing(settings) if settings.endpointing == "adaptive" else FixedEndpointing(settings)
-
-
-class _Timer:
-    """Calls a method of its processor at a time of the call's clock, in the call's context."""
-
-    __slots__ = ("_handle", "_owner")
-
-    def __init__(self, owner: Turns) -> None:
-        self._owner = owner
-        self._handle: asyncio.TimerHandle | None = None
-
-    def after(self, delay_ms: int, callback: Callable[[], None]) -> None:
-        """Call after so long; at the next opportunity if that is past."""
-        self.stop()
-        engine = self._owner.call.engine
-        self._handle = engine.loop.call_later(
-            max(0, delay_ms) / 1000, engine.dispatcher.in_context, self._fire, callback
-        )
-
-    def at(self, at_ms: int, callback: Callable[[], None]) -> None:
-        """Call at this media time."""
-        self.after(at_ms - self._owner.call.clock.at_ms(), callback)
-
-    def stop(self) -> None:
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
-
-    def _fire(self, callback: Callable[[], None]) -> None:
-        self._handle = None
-        callback()

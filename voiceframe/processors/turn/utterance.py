@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ...frames import Alternative, TranscriptionFrame
+from ...frames import Alternative, ExpectFrame, TranscriptionFrame
+from .analyzers import Pause
+from .settings import TurnSettings
 
 __all__ = ["Speech", "Utterance"]
 
@@ -69,6 +72,26 @@ class Utterance:
     def alternatives(self) -> tuple[Alternative, ...]:
         """What else the whole may have been: known if it came in one piece."""
         return self.finals[0].alternatives if len(self.finals) == 1 and not self.interim else ()
+
+    def pause(self, expect: ExpectFrame | None, audio: Callable[[int], bytes]) -> Pause:
+        """What an analyzer is told when the caller falls silent."""
+        return Pause(
+            text=self.text,
+            final=not self.interim,
+            spoke_ms=self.spoke_ms,
+            pauses_ms=tuple(self.pauses_ms),
+            expect=expect,
+            audio=audio,
+        )
+
+    def due_ms(self, silence_ms: int, settings: TurnSettings) -> int:
+        """When it is a turn, if nothing more comes: after this silence, and after the words that may still come."""
+        due = self.ended_ms + silence_ms
+        if self.interim:
+            due = max(due, self.changed_ms + settings.stability_ms)
+        if self.waits_for_words:
+            due = max(due, self.ended_ms + settings.transcript_wait_ms)
+        return due
 
     def unrecognized(self) -> Speech | None:
         """The first stretch whose words have not come: those that come next are its."""

@@ -1,0 +1,123 @@
+"""Errors of declared dialogs and of tools."""
+
+from __future__ import annotations
+
+from .base import Explanation, VoiceframeError
+
+__all__ = ["FlowError", "ToolError"]
+
+
+class FlowError(VoiceframeError):
+    """A declared dialog that cannot work; raised where the `Flow` is made. `problems` has each fault by itself."""
+
+    problems: tuple[FlowError, ...] = ()
+
+    codes = {
+        "flow.invalid": Explanation(
+            "The flow cannot work: {problems} (Problems: {count}).",
+            "Correct each of them; `Flow(states, start=...)` checks all again, `error.problems` has them one by one.",
+        ),
+        "flow.unknown-state": Explanation(
+            "{where}: {what} leads to {name!r}, and there is no such state.",
+            "Did you mean `{nearest}`?",
+        ),
+        "flow.unreachable": Explanation(
+            "{where}: no state leads to {name!r}.",
+            "Name it in an `Intent(..., to={name!r})`, in `to=` or in `exits=`, or remove it.",
+        ),
+        "flow.dead-end": Explanation(
+            "{where}: from {name!r} the caller comes to no end and to no person.",
+            "Give it a `to=`, or make it an `End(...)` or a `Handoff(...)`.",
+        ),
+        "flow.loop": Explanation(
+            "{where}: {name!r} leads back to itself through states that ask nothing, so it would talk for ever.",
+            "Let one of the states ask something: `intents=[...]` or `slots=[...]`.",
+        ),
+        "flow.duplicate": Explanation(
+            "{where}: there is another {kind} named {name!r} at {other}.",
+            "Rename one of them; a slot that several states ask for is one object, passed to each `slots=[...]`.",
+        ),
+        "flow.variable": Explanation(
+            "{where}: {what} uses the variable {name!r}, which nothing has filled when {state!r} is reached.",
+            "Fill it before, or did you mean `{nearest}`?",
+        ),
+        "flow.template": Explanation(
+            "{where}: {text!r} is not a text with variables: {error}.",
+            "Write the name of a slot or `result.field` in braces, and a brace of the text twice.",
+        ),
+        "flow.no-prompt": Explanation(
+            "{where}: {name!r} has nothing to ask the caller with.",
+            'Give it a `prompt="..."`.',
+        ),
+        "flow.no-phrases": Explanation(
+            "{where}: the caller has no way to say {name!r}.",
+            "Give it phrases of plain words: `{example}`.",
+        ),
+        "flow.phrase-twice": Explanation(
+            "{where}: {phrase!r} may mean {first!r} and {second!r} in state {state!r}.",
+            "Take it out of one of them: each phrase of `Intent(name, *phrases)` has one meaning in a state.",
+        ),
+        "flow.key-twice": Explanation(
+            "{where}: key {key} may mean {first!r} and {second!r} in state {state!r}.",
+            "Give one of them another `key=`; 0 is always the person.",
+        ),
+        "flow.key": Explanation(
+            "{where}: {key!r} is not a key for {name!r}.",
+            'Use one of `key="1"` to `key="9"`.',
+        ),
+        "flow.no-person": Explanation(
+            "{where}: the flow has no way out for a caller who is not understood.",
+            'Name who takes over, `Flow(..., person="reception")`, or a state: `Flow(..., give_up="goodbye")`.',
+        ),
+        "flow.tool-parameter": Explanation(
+            "{where}: {tool} needs {name!r}, which nothing has filled when {state!r} is reached.",
+            "Ask for it in a state before, or did you mean `{nearest}`?",
+        ),
+        "flow.tool-type": Explanation(
+            "{where}: {tool} takes {name!r} as {expected}, the slot at {other} gives {found}.",
+            "Change the type in `def {tool}(...)`, or the slot.",
+        ),
+        "flow.exit-missing": Explanation(
+            "{where}: {tool} may return {case}, for which {state!r} has no exit.",
+            "Add `{case}` to its `exits=`, or give a `to=` for all others.",
+        ),
+        "flow.zone": Explanation(
+            "{zone!r} is not a time zone that this machine knows.",
+            'Use a name such as `Flow(..., zone="Europe/Berlin")`, and install `tzdata` where the system has none.',
+        ),
+        "flow.value": Explanation(
+            "{where}: {error}.",
+            "See the docstring of `{what}`.",
+        ),
+    }
+
+
+class ToolError(VoiceframeError):
+    """A tool that is declared, called or answered in a way that cannot work."""
+
+    codes = {
+        "tool.signature": Explanation(
+            "The tool {tool} cannot be called: {error}.",
+            "Declare it `async def {tool}(ctx: ToolContext, day: date, count: int = 1) -> Result`.",
+        ),
+        "tool.missing": Explanation(
+            "{tool} was called without {name!r}.",
+            "Give it as `{name}=...`.",
+        ),
+        "tool.unknown-argument": Explanation(
+            "{tool} was called with {name!r}, which it does not take.",
+            "Did you mean `{nearest}`?",
+        ),
+        "tool.argument": Explanation(
+            "{tool} was called with {name}={value!r}, which is not {expected}.",
+            "Give `{name}` as {expected}.",
+        ),
+        "tool.timeout": Explanation(
+            "{tool} did not answer within {timeout_ms} ms.",
+            "Check what it waits for, or raise `@tool(timeout_ms=...)`.",
+        ),
+        "tool.failed": Explanation(
+            "{tool} raised {error}.",
+            "See the log; a tool that expects a failure returns a result that says so: `-> Booking | Taken`.",
+        ),
+    }
