@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from time import perf_counter
 
 from voiceframe import EngineSettings
+from voiceframe.transports.loopback import TICK_MS
 
-from . import _fairness, _frames, _interruption, _setup
+from . import _fairness, _frames, _interruption, _setup, hearing
 from ._fresh import fresh
 from ._measure import SMOKE, Spread, ratio
 from ._peer import ABSENT, AVAILABLE
@@ -98,9 +99,18 @@ async def _of_fairness() -> Verdict:
     return Verdict("p99 lateness of 200 calls beside a flood, by a call's time in one turn", late_ms / tick_ms, 30)
 
 
+def _of_hearing() -> Iterator[Verdict]:
+    """On virtual time, or by arithmetic: the same on every machine."""
+    yield Verdict(
+        "a click behind the resampler to 16 kHz, by the 2 ms it may be late", hearing.resampled(8_000, 16_000) / 2, 1
+    )
+    yield Verdict("an echo over the line, by a tick", hearing.echoes(count=1)[0] / TICK_MS, 2)
+    yield Verdict("the longest wait of sound in the output, by a tick", hearing.output_waits(50)[-1] / TICK_MS, 2)
+
+
 def main() -> None:
     began = perf_counter()
-    found = asyncio.run(verdicts())
+    found = [*asyncio.run(verdicts()), *_of_hearing()]
     for verdict in found:
         print(verdict)
     if not AVAILABLE:

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
+from functools import lru_cache
 from typing import Literal
 
 from clinic_calendar import (  # type: ignore[import-not-found]  # it lies beside this file
@@ -47,6 +47,7 @@ ASIDES = (
     "there is a lot of traffic outside",
 )
 OPENINGS = ("book an appointment", "an appointment please", "I'd like to make an appointment", "make an appointment")
+REPEAT = ("repeat that", "say that again", "repeat", "pardon")
 PERSON = ("operator", "speak to a person", "talk to a person please", "speak to someone")
 Trick = Literal["", "cough", "silence", "help", "repeat", "aside", "interrupt"]
 
@@ -99,8 +100,8 @@ def make_plan(seed: int, now: datetime) -> Plan:
     forms = {
         "patient": patient if rng.random() < 0.5 else f"my name is {patient}",
         "doctor": doctor.replace("Dr", "doctor"),
-        "day": rng.choice(list(day_forms(day, now))),
-        "at": rng.choice(list(time_forms(at))),
+        "day": rng.choice(day_forms(day, now)),
+        "at": rng.choice(time_forms(at)),
     }
     change = None
     if rng.random() < 0.3:
@@ -110,10 +111,10 @@ def make_plan(seed: int, now: datetime) -> Plan:
             change = (slot, other, other.replace("Dr", "doctor"))
         elif slot == "day":
             new_day = _pick_day(rng, now, but=day)
-            change = (slot, DAY.say(new_day), rng.choice(list(day_forms(new_day, now))))
+            change = (slot, DAY.say(new_day), rng.choice(day_forms(new_day, now)))
         else:
             new_at = rng.choice([other for other in times() if other != at])
-            change = (slot, AT.say(new_at), rng.choice(list(time_forms(new_at))))
+            change = (slot, AT.say(new_at), rng.choice(time_forms(new_at)))
     tricks: tuple[Trick, ...] = ("cough", "silence", "help", "repeat", "aside", "interrupt")
     return Plan(
         seed=seed,
@@ -142,11 +143,12 @@ def _pick_day(rng: random.Random, now: datetime, but: date | None = None) -> dat
     return rng.choice(open_days[:10] if rng.random() < 0.6 else open_days)
 
 
-def day_forms(day: date, now: datetime) -> Iterator[str]:
+@lru_cache(maxsize=1_024)
+def day_forms(day: date, now: datetime) -> tuple[str, ...]:
     """Ways to say a day that mean it and no other."""
     weekday, ordinal, month = WEEKDAYS[day.weekday()], ORDINALS[day.day], MONTHS[day.month - 1]
     context = Context(now)
-    for text in (
+    forms = (
         f"{weekday} the {ordinal} of {month}",
         f"the {ordinal} of {month}",
         f"{month} the {ordinal}",
@@ -155,18 +157,17 @@ def day_forms(day: date, now: datetime) -> Iterator[str]:
         "tomorrow",
         "the day after tomorrow",
         f"next {weekday}",
-    ):
-        if DAY.parse(text, context) == day:
-            yield text
+    )
+    return tuple(text for text in forms if DAY.parse(text, context) == day)
 
 
-def time_forms(at: time) -> Iterator[str]:
+@lru_cache(maxsize=256)
+def time_forms(at: time) -> tuple[str, ...]:
     """Ways to say a time of day that mean it and no other."""
     hour = spell((at.hour - 1) % 12 + 1)
     half = "in the morning" if at.hour < 12 else "in the afternoon"
-    for text in (AT.say(at), f"half past {hour}", f"{hour} o'clock", f"{AT.say(at)} {half}"):
-        if AT.parse(text, Context()) == at:
-            yield text
+    forms = (AT.say(at), f"half past {hour}", f"{hour} o'clock", f"{AT.say(at)} {half}")
+    return tuple(text for text in forms if AT.parse(text, Context()) == at)
 
 
 class OnTheLine:
@@ -176,6 +177,8 @@ class OnTheLine:
         self._caller = caller
         #: What was said and heard, for a person to read.
         self.transcript: list[str] = []
+        #: When they began to speak over the bot, by sound, in the call's milliseconds.
+        self.barged: list[float] = []
 
     @property
     def over(self) -> bool:
@@ -193,8 +196,14 @@ class OnTheLine:
 
     async def interrupts(self, text: str, *, after_ms: int) -> None:
         self.transcript.append(f"caller, interrupting: {text}")
-        if not self.over:
+        if self.over:
+            return
+        if not isinstance(self._caller, AudioCaller):
             await self._caller.interrupts(text, after_ms=after_ms)
+            return
+        before = len(self._caller.spoke)
+        await self._caller.interrupts(text, after_ms=after_ms)
+        self.barged += [began for began, _ in self._caller.spoke[before : before + 1]]
 
     async def coughs_over(self, *, after_ms: int) -> None:
         """Cough while the bot speaks; over text nobody does."""
@@ -225,9 +234,12 @@ _FREE = re.compile(r"what is free is (.+?)\.", re.IGNORECASE)
 
 
 class Actor:
-    """Acts a plan out. `goal` is what they want by now: offers that they took and changes of mind included."""
+    """Acts a plan out. `goal` is what they want by now: offers that they took and changes of mind included.
 
-    def __init__(self, line: OnTheLine, plan: Plan) -> None:
+    impatient: they speak over most of what the bot says to an answer of theirs, again and again.
+    """
+
+    def __init__(self, line: OnTheLine, plan: Plan, *, impatient: bool = False) -> None:
         self.line = line
         self.plan = plan
         self.goal = dict(plan.goal)
@@ -237,6 +249,8 @@ class Actor:
         self._hours = plan.hours_first
         self._asked = -1
         self._tries: dict[str, int] = {}
+        # Drawn apart from the plan, which is the same with and without.
+        self._impatience = random.Random(f"impatient {plan.seed}") if impatient else None
 
     async def act(self) -> None:
         """Until the call is over, or the caller has had enough."""
@@ -336,6 +350,9 @@ class Actor:
         elif self._trick == "cough":
             self._trick = ""
             await self.line.coughs_over(after_ms=500)
+        elif self._impatience is not None and text != "yes" and self._impatience.random() < 0.9:
+            rng = self._impatience
+            await self.line.interrupts(rng.choice(REPEAT), after_ms=rng.randint(300, 1_300))
 
     def _wrong(self, heard: str) -> list[str]:
         """The slots for which the bot has just said something else than what is wanted."""
