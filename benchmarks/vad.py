@@ -4,6 +4,7 @@
     uv run python -m benchmarks.vad cost         # µs per window by batch, beside the bare model
     uv run python -m benchmarks.vad memory       # per call, beside the model that all share
     uv run python -m benchmarks.vad accuracy     # where speech begins and ends, against the truth
+    uv run python -m benchmarks.vad gate         # what SileroVAD tells and runs, with `noise_gate_db` and without
 
 Costs are process CPU time, medians of runs that take turns. The words for accuracy are spoken by espeak-ng at 5 voices,
 3 paces and 4 levels, each alone between pauses, so that the truth is known from the samples; the line is µ-law.
@@ -21,9 +22,9 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -39,10 +40,12 @@ from voiceframe.frames import (
 from voiceframe.models import SILERO, find
 from voiceframe.processor import Processor, observes
 from voiceframe.processors.vad import VAD, EnergyVAD, SileroVAD, VADSettings, WebRTCVAD, Window
-from voiceframe.processors.vad.batch import JUDGE, Batcher
+from voiceframe.processors.vad.batch import JUDGE, Batcher, Stream, batcher
 from voiceframe.processors.vad.silero import load
 from voiceframe.testing.levels import sounds
 from voiceframe.testing.run import rig
+from voiceframe.testing.voices import VOICES as ALL_VOICES
+from voiceframe.testing.voices import noisy, pick, speech, telephone
 from voiceframe.tones import level_dbfs, mix, noise, peak_dbfs, silence
 
 VOICES = ("en-us", "en-us+f2", "en-us+m7", "en-gb+m3", "en-gb+f3")
@@ -127,6 +130,8 @@ class Errors:
     missed: int = 0
     split: int = 0
     false: int = 0
+    merged: int = 0  # with the one before
+    at: dict[float, int] = field(default_factory=dict)  # when it was told, by the true onset
 
 
 def compare(truth: list[tuple[float, float]], seen: list[tuple[int, Frame]]) -> Errors:
@@ -143,10 +148,14 @@ def compare(truth: list[tuple[float, float]], seen: list[tuple[int, Frame]]) -> 
         if not over:
             errors.missed += 1
             continue
+        if over[0] in used:
+            errors.merged += 1
+            continue
         used.update(over)
         errors.split += len(over) - 1
         errors.onset.append(found[over[0]][0] - began)
         errors.told.append(found[over[0]][2] - began)
+        errors.at[began] = found[over[0]][2]
         errors.offset.append(found[over[-1]][1] - ended)
     errors.false = len(found) - len(used)
     return errors
@@ -189,6 +198,97 @@ def accuracy() -> None:
             for format in (PCMU_8K, PCM_16K)
         )
         print(f"| {name} | {counts} |")
+
+
+# -- what the gate at the noise of the line changes
+
+#: Steady noise at two distances, people who talk, somebody quiet, and a room that gets 20 dB louder or quieter.
+LINES: dict[str, tuple[float, float | None, Literal["speech", "babble"], float]] = {
+    "20 dB": (20.0, None, "speech", 0.0),
+    "10 dB": (10.0, None, "speech", 0.0),
+    "10 dB, quiet caller (-36 dBFS)": (10.0, -36.0, "speech", 0.0),
+    "15 dB of babble": (15.0, None, "babble", 0.0),
+    "30 dB, then 10 dB": (30.0, None, "speech", 20.0),
+    "10 dB, then 30 dB": (10.0, None, "speech", -20.0),
+    "without noise": (100.0, None, "speech", 0.0),
+}
+SAID = (
+    *("yes", "no", "six", "three", "Friday", "forty four", "half past six", "Susan Clark", "help", "that's right"),
+    *("I would like an appointment", "on the fourth of February", "with Doctor Garcia please", "this afternoon"),
+    "first I went to the shop and then I came home and I saw that nobody was there so I sat down and waited for you",
+)
+
+
+def line(number: int, label: str) -> Material:
+    """Somebody says all of these over a telephone in a noisy room, with pauses of 0.3 to 4 s."""
+    rng = random.Random(number)
+    snr_db, dbfs, kind, step_db = LINES[label]
+    person = pick(rng, ALL_VOICES)
+    if dbfs is not None:
+        person = replace(person, dbfs=dbfs)
+    pieces: list[bytes] = []
+    truth: list[tuple[float, float]] = []
+    at_ms = 0.0
+    for text in rng.sample(SAID, len(SAID)):
+        pause = silence(int(300 * 13 ** rng.random()), 8_000)
+        word = speech(text, person)
+        at_ms += len(pause) / 16
+        truth.append((at_ms, at_ms + len(word) / 16))
+        at_ms += len(word) / 16
+        pieces += (pause, word)
+    pcm = b"".join((*pieces, silence(1_000)))
+    if snr_db < 100 and not step_db:
+        pcm = noisy(pcm, snr_db, rng, kind=kind, speech_dbfs=person.dbfs)
+    elif snr_db < 100:
+        # The step is in the pause before a word in the middle.
+        middle = 16 * int(truth[len(truth) // 2][0] - 150)
+        snrs = zip((pcm[:middle], pcm[middle:]), (snr_db, snr_db - step_db), strict=True)
+        pcm = b"".join(noisy(part, snr, rng, speech_dbfs=person.dbfs) for part, snr in snrs)
+    return Material(Audio(telephone(pcm), PCMU_8K).pcm(8_000), truth)
+
+
+async def _heard(lines: list[Material], settings: VADSettings) -> tuple[list[Errors], float]:
+    """What is told on these lines, all at once, and the share of windows that the model was run for."""
+    shared = batcher(load(find(SILERO)), asyncio.get_running_loop())
+    real, runs = shared._model, 0
+
+    def counted(rate: int, windows: Any, states: Any) -> Any:
+        nonlocal runs
+        runs += len(windows)
+        return real(rate, windows, states)
+
+    shared._model = counted
+    seen = await asyncio.gather(*[listen(SileroVAD(settings), heard.pcm, PCMU_8K) for heard in lines])
+    windows = sum(len(heard.pcm) // 512 for heard in lines)
+    return [compare(heard.spoken, told) for heard, told in zip(lines, seen, strict=True)], runs / windows
+
+
+def gate(count: int = 32) -> None:
+    default = VADSettings().noise_gate_db
+    print(f"{count} callers, 16 voices, telephone band, µ-law; ms; `noise_gate_db` 0 → {default:g}\n")
+    print("| line | windows run | words | missed | false | split | merged | told later: mean, 99 %, most | end error |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    for label in LINES:
+        lines = [line(number, label) for number in range(count)]
+        (plain, all_run), (gated, run) = (
+            run_virtual(_heard(lines, VADSettings(noise_gate_db=db))) for db in (0.0, default)
+        )
+        later = sorted(
+            with_gate.at[began] - without.at[began]
+            for with_gate, without in zip(gated, plain, strict=True)
+            for began in with_gate.at.keys() & without.at.keys()
+        )
+        sums = [
+            [sum(getattr(errors, name) for errors in found) for found in (plain, gated)]
+            for name in ("missed", "false", "split", "merged")
+        ]
+        counts = " | ".join(f"{without} → {with_gate}" for without, with_gate in sums)
+        most = f"{statistics.mean(later):+.1f}, {later[len(later) * 99 // 100]:+.0f}, {later[-1]:+.0f}"
+        ends = " → ".join(
+            f"{statistics.median(ms for errors in found for ms in errors.offset):+.0f}" for found in (plain, gated)
+        )
+        words = sum(len(heard.spoken) for heard in lines)
+        print(f"| {label} | {all_run:.0%} → {run:.0%} | {words} | {counts} | {most} | {ends} |", flush=True)
 
 
 # -- what it costs
@@ -267,13 +367,13 @@ def _raise(error: Exception) -> None:
 
 
 class _NoBatch(SileroVAD):
-    """What SileroVAD does without the model: windows, levels, the gate, the verdicts."""
-
-    def hear(self, window: Window) -> None:
-        self.judge(window, 0.0)
+    """What SileroVAD does without the model: windows, levels, the gates, the verdicts."""
 
     def begin(self, rate: int) -> None:
-        pass
+        self._stream = Stream(rate, 0, self._judged, _raise)
+
+    def _add(self, window: Window, wish: int) -> None:
+        self._judged(window, 0.0)
 
 
 def _cost_of_frames() -> None:
@@ -374,7 +474,7 @@ def main(names: list[str]) -> None:
     if names[:1] == ["memory-of"]:
         memory_of(names[1])
         return
-    parts = {"cost": cost, "memory": memory, "accuracy": accuracy}
+    parts = {"cost": cost, "memory": memory, "accuracy": accuracy, "gate": gate}
     for name in names or parts:
         print(f"\n## {name}\n", flush=True)
         parts[name]()

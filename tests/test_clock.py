@@ -213,8 +213,48 @@ async def test_a_cancelled_timer_does_not_fire_and_does_not_move_time() -> None:
 
 async def test_an_idle_grid_has_no_timer() -> None:
     ticker(10).add(lambda: None)()
-    scheduled = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
-    assert [timer for timer in scheduled if not timer.cancelled()] == []
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
+    assert [timer for _, _, timer in loop._timers if not timer.cancelled()] == []
+
+
+async def test_cancelled_timers_are_not_kept_until_their_time() -> None:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
+    fired: list[int] = []
+    for number in range(2_000):
+        loop.call_later(3_600, print, "never").cancel()
+        loop.call_later(number % 7, fired.append, number)
+        await asyncio.sleep(0)
+        assert len(loop._timers) <= 2 * (number + 1) + 102
+    timer = loop.call_later(10, fired.append, -1)
+    await asyncio.sleep(8)
+    assert fired == sorted(range(2_000), key=lambda number: (number % 7, number))
+    for _ in range(500):  # whoever cancels after its time, or twice, is not counted
+        timer.cancel()
+    late = loop.call_later(1, fired.append, -2)
+    await asyncio.sleep(1)
+    late.cancel()
+    assert len(loop._timers) <= 102
+    assert 0 <= loop._timers_cancelled <= len(loop._timers)
+
+
+@pytest.mark.parametrize("cancels", [False, True])
+async def test_a_callback_may_cancel_another_of_its_round(cancels: bool) -> None:
+    loop = asyncio.get_running_loop()
+    fired: list[str] = []
+
+    def first() -> None:
+        fired.append("first")
+        loop.call_soon(fired.append, "soon")  # the next round
+        if cancels:
+            second.cancel()
+
+    loop.call_later(1, first)
+    second = loop.call_later(1, fired.append, "second")
+    loop.call_later(1, fired.append, "third")
+    await asyncio.sleep(2)
+    assert fired == ["first", *([] if cancels else ["second"]), "third", "soon"]
 
 
 async def test_a_calls_time_begins_at_zero_and_its_wall_time_follows() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voiceframe.automaton import MOST_STATES, Machine
+from voiceframe.automaton import MOST_STATES, Builder, Machine
 from voiceframe.errors import GrammarError
 from voiceframe.jsgf import Grammar, parse
 
@@ -184,3 +184,82 @@ def test_no_text_breaks_it(text: str) -> None:
             assert len(grammar.machine.moves) <= MOST_STATES
         except GrammarError:
             pass  # any other exception is a fault
+
+
+# -- the same machine, however it is found
+
+
+def plainly(builder: Builder, start: int, end: int) -> Machine:
+    """The smallest machine by the book: sets of states, and pairs of states that something tells apart."""
+
+    def closed(states: set[int]) -> frozenset[int]:
+        found = set(states)
+        while more := {target for state in found for target in builder._free[state]} - found:
+            found |= more
+        return frozenset(found)
+
+    order = [closed({start})]
+    rows: list[dict[str, int]] = []
+    for subset in order:
+        row: dict[str, int] = {}
+        for word in sorted({word for state in subset for word, _ in builder._words[state]}):
+            reached = closed({to for state in subset for found, to in builder._words[state] if found == word})
+            if reached not in order:
+                order.append(reached)
+            row[word] = order.index(reached)
+        rows.append(row)
+    ends = {number for number, subset in enumerate(order) if end in subset}
+    alive = set(ends)
+    while more := {n for n, row in enumerate(rows) if not alive.isdisjoint(row.values())} - alive:
+        alive |= more
+    rows = [{word: to for word, to in row.items() if to in alive} if n in alive else {} for n, row in enumerate(rows)]
+    differ = {(a, b) for a in range(len(rows)) for b in range(len(rows)) if (a in ends) != (b in ends)}
+    differ |= {(a, b) for a in range(len(rows)) for b in range(len(rows)) if rows[a].keys() != rows[b].keys()}
+    while apart := {
+        (a, b)
+        for a in range(len(rows))
+        for b in range(len(rows))
+        if (a, b) not in differ and any((rows[a][word], rows[b][word]) in differ for word in rows[a])
+    }:
+        differ |= apart
+    same = [next(b for b in range(len(rows)) if (a, b) not in differ) for a in range(len(rows))]
+    numbers = [same[0]]
+    made: list[dict[str, int]] = []
+    for state in numbers:
+        for word in sorted(rows[state]):
+            if same[rows[state][word]] not in numbers:
+                numbers.append(same[rows[state][word]])
+        made.append({word: numbers.index(same[rows[state][word]]) for word in sorted(rows[state])})
+    return Machine(tuple(made), frozenset(n for n, state in enumerate(numbers) if state in ends))
+
+
+@given(st.data())
+@settings(max_examples=300, deadline=None)
+def test_the_machine_is_the_smallest_and_its_states_are_numbered_by_sorted_words(data: st.DataObject) -> None:
+    size = data.draw(st.integers(2, 9))
+    rounds = data.draw(st.booleans())
+    builder = Builder()
+    for _ in range(size):
+        builder.state()
+    state = st.integers(0, size - 1)
+    for start, word, end in data.draw(st.lists(st.tuples(state, st.sampled_from("abc."), state), max_size=24)):
+        if not rounds and start >= end:
+            continue  # a machine that never goes round is made otherwise
+        if word == ".":
+            if start != size - 1:  # nothing goes on freely from the end of a rule
+                builder.free(start, end)
+        else:
+            builder.word(start, word, end)
+    machine = builder.machine(0, size - 1)
+    expected = plainly(builder, 0, size - 1)
+    assert [list(row.items()) for row in machine.moves] == [list(row.items()) for row in expected.moves]
+    assert machine.final == expected.final
+
+
+def test_the_same_text_is_read_once() -> None:
+    text = "#JSGF V1.0; grammar g; public <s> = once;"
+    assert parse(text) is parse(text)
+    assert parse(text) is not parse(text + " ")
+    for _ in range(2):  # a mistake is told each time
+        with pytest.raises(GrammarError):
+            parse("#JSGF V1.0; grammar g; public <s> = ;")

@@ -19,6 +19,7 @@ from voiceframe.frames import (
     VADUserStoppedSpeakingFrame,
 )
 from voiceframe.processors.stt import PocketSphinxSettings, PocketSphinxSTT
+from voiceframe.processors.stt import pronunciation as pronouncing
 from voiceframe.processors.stt.decoder import Heard, compile_grammar, decode
 from voiceframe.processors.stt.pronunciation import pronunciations, read_pronunciations
 from voiceframe.testing.run import Rig, rig
@@ -133,6 +134,19 @@ def test_names_that_the_dictionary_does_not_have_are_said_by_their_sound() -> No
     assert len(found["tomato"]) == 2
     heard = hear(line("doctor lindqvist"), jsgf("doctor (lindqvist | brown | garcia | lee)"))
     assert heard.text == "doctor lindqvist"
+
+
+def test_every_word_of_the_dictionary_is_found_in_it() -> None:
+    content = pronouncing._dictionary().decode()
+    ways: dict[str, list[str]] = {}
+    for line in content.splitlines():
+        word, _, phones = line.partition(" ")
+        ways.setdefault(word.partition("(")[0], []).append(phones.strip())
+    words = list(ways)
+    for word in (words[0], words[-1], *random.Random(1).sample(words, 3_000)):
+        assert pronouncing._listed(word.encode()) == tuple(ways[word][:6]), word
+    for word in ("", "zzzzz", "qqq(2)", "!"):
+        assert pronouncing._listed(word.encode()) == ()
 
 
 def test_what_the_settings_say_comes_first() -> None:

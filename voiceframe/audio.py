@@ -156,13 +156,13 @@ class AudioStream:
 
         Raises `AudioError` (`audio.length`) when it is no whole number of samples.
         """
+        size = len(data)
+        count = size // self._frame
+        if size != count * self._frame:
+            raise _broken(data, self.format)
         audio = Audio(data, self.format)
         audio._before = before = self._before
         audio._position = self._position
-        size = len(data)
-        count, odd = divmod(size, self._frame)
-        if odd:
-            raise _broken(data, self.format)
         self._position += count
         keep = self._keep
         self._before = data[-keep:] if size >= keep else (before + data)[-keep:]
@@ -190,11 +190,12 @@ class AudioStream:
 
 def _decoded(data: bytes, format: AudioFormat) -> bytes:
     """As mono s16le at the rate that it has."""
-    if len(data) % (ENCODINGS[format.encoding] * format.channels):
+    encoding, channels = format.encoding, format.channels
+    if len(data) % (ENCODINGS[encoding] * channels):
         raise _broken(data, format)
-    if format.encoding != "pcm_s16le":
-        data = _codecs()[0][format.encoding](data)
-    return data if format.channels == 1 else _mono(data)
+    if encoding != "pcm_s16le":
+        data = _codecs()[0][encoding](data)
+    return data if channels == 1 else _mono(data)
 
 
 def _mono(pcm: bytes) -> bytes:

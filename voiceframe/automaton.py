@@ -1,20 +1,23 @@
 """Automata over words: what a grammar lets through, as the smallest machine that reads it.
 
 A grammar is compiled once: to a machine with free moves (Thompson's construction), from there to one that has a single
-move for each word in each state (Rabin and Scott's subsets), and that is made as small as it can be (Moore's
-refinement). To read a sentence then takes one look-up a word, whatever the grammar looks like.
+move for each word in each state (Rabin and Scott's subsets), and that is made as small as it can be: from its ends if
+it never goes round (D. Revuz, "Minimisation of acyclic deterministic automata in linear time", Theoretical Computer
+Science 92, 1992), else by Moore's refinement. To read a sentence then takes one look-up a word, whatever the grammar
+looks like.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 __all__ = ["Builder", "Machine", "TooLarge"]
 
 #: How many states a machine may have on its way to being small. A date with a time has some 2,000.
 MOST_STATES: Final = 50_000
+_MOST_MOVES: Final = 4 * MOST_STATES  # with free ones
 
 
 class TooLarge(Exception):
@@ -86,18 +89,17 @@ class Builder:
 
     def free(self, start: int, end: int) -> None:
         """A move that takes no word."""
-        self._count()
+        self._moves += 1
+        if self._moves > _MOST_MOVES:
+            raise TooLarge
         self._free[start].append(end)
 
     def word(self, start: int, word: str, end: int) -> None:
         """A move that takes a word."""
-        self._count()
-        self._words[start].append((word, end))
-
-    def _count(self) -> None:
         self._moves += 1
-        if self._moves > 4 * MOST_STATES:
+        if self._moves > _MOST_MOVES:
             raise TooLarge
+        self._words[start].append((word, end))
 
     def machine(self, start: int, end: int) -> Machine:
         """The smallest machine that lets the same through on its way from `start` to `end`."""
@@ -105,53 +107,76 @@ class Builder:
         moves, final = _useful(moves, final)
         return _smallest(moves, final)
 
-    def _closed(self, states: set[int]) -> frozenset[int]:
-        found, waiting = set(states), list(states)
+    def _closed(self, state: int) -> frozenset[int]:
+        """Where one is in this state: there, and wherever free moves lead from it."""
+        free, words = self._free, self._words
+        if not free[state]:
+            return frozenset((state,))  # most are like this
+        found, waiting = {state}, [state]
         while waiting:
-            for target in self._free[waiting.pop()]:
+            for target in free[waiting.pop()]:
                 if target not in found:
                     found.add(target)
                     waiting.append(target)
         # Of a set only its ends and the states that take words matter: others would make equal sets differ.
-        return frozenset(state for state in found if self._words[state] or not self._free[state])
+        return frozenset([state for state in found if words[state] or not free[state]])
 
     def _subsets(self, start: int, end: int) -> tuple[list[dict[str, int]], set[int]]:
-        first = self._closed({start})
+        words = self._words
+        closed: dict[int, frozenset[int]] = {}  # of each state that is asked for, once: a set keeps its hash
+        first = self._closed(start)
         numbers, order = {first: 0}, [first]
         moves: list[dict[str, int]] = []
         work = 0
         for subset in order:
-            targets: dict[str, set[int]] = {}
-            for state in sorted(subset):
-                for word, target in self._words[state]:
-                    targets.setdefault(word, set()).add(target)
+            targets: dict[str, list[int]] = {}
+            for state in sorted(subset) if len(subset) > 1 else subset:
+                for word, target in words[state]:
+                    if word in targets:
+                        targets[word].append(target)
+                    else:
+                        targets[word] = [target]
             row: dict[str, int] = {}
-            for word, found in targets.items():
-                closed = self._closed(found)
-                work += len(closed)
-                if closed not in numbers:
+            for word, reached in targets.items():
+                for target in reached:
+                    if target not in closed:
+                        closed[target] = self._closed(target)
+                found = closed[reached[0]]
+                if len(reached) > 1:
+                    found = found.union(*[closed[target] for target in reached])
+                work += len(found)
+                number = numbers.get(found)
+                if number is None:
                     # The number of sets and what they hold can both grow like a power of the grammar's length.
                     if len(order) >= MOST_STATES or work > 40 * MOST_STATES:
                         raise TooLarge
-                    numbers[closed] = len(order)
-                    order.append(closed)
-                row[word] = numbers[closed]
+                    number = numbers[found] = len(order)
+                    order.append(found)
+                row[word] = number
             moves.append(row)
         return moves, {number for subset, number in numbers.items() if end in subset}
 
 
-def _useful(moves: list[dict[str, int]], final: set[int]) -> tuple[list[dict[str, int]], set[int]]:
-    """Without the states from which there is no end."""
+def _sources(moves: list[dict[str, int]]) -> list[list[int]]:
+    """For each state those from which a word leads there, once for each word."""
     sources: list[list[int]] = [[] for _ in moves]
     for state, row in enumerate(moves):
         for target in row.values():
             sources[target].append(state)
+    return sources
+
+
+def _useful(moves: list[dict[str, int]], final: set[int]) -> tuple[list[dict[str, int]], set[int]]:
+    """Without the states from which there is no end."""
+    sources = _sources(moves)
     alive, waiting = set(final), list(final)
     while waiting:
         for source in sources[waiting.pop()]:
             if source not in alive:
                 alive.add(source)
                 waiting.append(source)
+    if len(alive) == len(moves):
+        return moves, final
     return [
         {word: target for word, target in row.items() if target in alive} if state in alive else {}
         for state, row in enumerate(moves)
@@ -159,31 +184,70 @@ def _useful(moves: list[dict[str, int]], final: set[int]) -> tuple[list[dict[str
 
 
 def _smallest(moves: list[dict[str, int]], final: set[int], first: int = 0) -> Machine:
-    """States from which the same is let through become one; those that cannot be reached go."""
-    groups = [int(state in final) for state in range(len(moves))]
-    count = len(set(groups))
-    while True:
-        keys: dict[tuple[object, ...], int] = {}
-        refined = []
-        for state, row in enumerate(moves):
-            key = (groups[state], *sorted((word, groups[target]) for word, target in row.items()))
-            refined.append(keys.setdefault(key, len(keys)))
-        groups = refined
-        if len(keys) == count:
-            break
-        count = len(keys)
+    """States from which the same is let through become one; those that cannot be reached go.
+
+    The smallest machine is the only one of its kind, and its states are numbered in the order in which they are reached
+    by sorted words: the result is the same however it is found.
+    """
+    rows = [tuple(sorted(row.items())) if len(row) > 1 else tuple(row.items()) for row in moves]
+    groups = _from_the_ends(moves, rows, final) or _refined(rows, final)
     members: dict[int, int] = {}
     for state, group in enumerate(groups):
-        members.setdefault(group, state)
+        if group not in members:
+            members[group] = state
     numbers, order = {groups[first]: 0}, [groups[first]]
-    rows: list[dict[str, int]] = []
+    made: list[dict[str, int]] = []
     for group in order:
         found: dict[str, int] = {}
-        for word, target in sorted(moves[members[group]].items()):
+        for word, target in rows[members[group]]:
             to = groups[target]
             if to not in numbers:
                 numbers[to] = len(order)
                 order.append(to)
             found[word] = numbers[to]
-        rows.append(found)
-    return Machine(tuple(rows), frozenset(n for group, n in numbers.items() if members[group] in final))
+        made.append(found)
+    return Machine(tuple(made), frozenset(n for group, n in numbers.items() if members[group] in final))
+
+
+_Row: TypeAlias = tuple[tuple[str, int], ...]
+
+
+def _from_the_ends(moves: list[dict[str, int]], rows: list[_Row], final: set[int]) -> list[int] | None:
+    """Which states are one, in a machine that never goes round (Revuz): each is looked at once, after those behind it.
+
+    None for a machine that does.
+    """
+    left = [len(row) for row in rows]
+    sources = _sources(moves)
+    ready = [state for state, count in enumerate(left) if not count]
+    groups = [0] * len(rows)
+    keys: dict[tuple[bool, _Row], int] = {}
+    for state in ready:
+        key = (state in final, tuple([(word, groups[target]) for word, target in rows[state]]))
+        groups[state] = keys.setdefault(key, len(keys))
+        for source in sources[state]:
+            left[source] -= 1
+            if not left[source]:
+                ready.append(source)
+    return groups if len(ready) == len(rows) else None
+
+
+def _refined(rows: list[_Row], final: set[int]) -> list[int]:
+    """Which states are one (Moore): those that nothing tells apart, however far one looks."""
+    # From each state that a word leads to there is an end, so states that take other words are others.
+    first: dict[tuple[bool, tuple[str, ...]], int] = {}
+    groups = [
+        first.setdefault((state in final, tuple([word for word, _ in row])), len(first))
+        for state, row in enumerate(rows)
+    ]
+    targets = [[target for _, target in row] for row in rows]
+    count = len(first)
+    while True:
+        keys: dict[tuple[int, ...], int] = {}
+        groups = [
+            keys.setdefault((group, *[groups[target] for target in row]), len(keys))
+            for group, row in zip(groups, targets, strict=True)
+        ]
+        if len(keys) == count:
+            return groups
+        count = len(keys)

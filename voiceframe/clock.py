@@ -13,6 +13,7 @@ import os
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from typing import Any, Final, Never, TypeVar
@@ -25,6 +26,11 @@ T = TypeVar("T")
 
 #: What the wall clock shows when virtual time is 0: 2026-01-01T00:00:00Z. Fixed, so that runs can be compared.
 VIRTUAL_EPOCH_MS: Final = 1_767_225_600_000
+
+#: Timers on virtual time that are so close together, in seconds, fire in one round.
+_RESOLUTION: Final = 1e-9
+#: So many cancelled timers, if they are the most, are taken out before their time.
+_MANY: Final = 100
 
 
 def is_virtual(loop: asyncio.AbstractEventLoop) -> bool:
@@ -131,49 +137,6 @@ def ticker(period_ms: int, loop: asyncio.AbstractEventLoop | None = None) -> Tic
     return found
 
 
-class _OrderedTimer(asyncio.TimerHandle):
-    """A timer that fires in the order of creation among those of equal time. (asyncio's heap leaves that to chance.)"""
-
-    __slots__ = ("_number",)
-
-    def __init__(
-        self,
-        number: int,
-        when: float,
-        callback: Callable[..., object],
-        args: tuple[Any, ...],
-        loop: asyncio.AbstractEventLoop,
-        context: contextvars.Context | None,
-    ) -> None:
-        super().__init__(when, callback, args, loop, context)
-        self._number = number
-
-    def __lt__(self, other: object) -> bool:
-        if not isinstance(other, _OrderedTimer):
-            return NotImplemented
-        return (self.when(), self._number) < (other.when(), other._number)
-
-
-class _LeapingSelector:
-    """Stands where a loop waits for sockets, and leaps to the next timer instead."""
-
-    def __init__(self, loop: VirtualTimeLoop) -> None:
-        self._loop = loop
-
-    def select(self, timeout: float | None) -> list[Never]:
-        if timeout is None:
-            self._loop._deadlock()
-        elif timeout > 0:
-            self._loop._leap()
-        return []
-
-    def get_map(self) -> dict[int, object]:
-        return {}
-
-    def close(self) -> None:
-        pass
-
-
 class VirtualTimeLoop(asyncio.BaseEventLoop):
     """An event loop on virtual time.
 
@@ -187,18 +150,55 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self._now = 0.0
+        # By time, and among those of equal time by creation, which asyncio's own heap leaves to chance. No two are
+        # equal, so that no handle is ever compared.
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._scheduled = self._timers  # the base empties it in the end
         self._timers_made = 0
+        self._timers_cancelled = 0  # of those in the heap
         self.seeds_given = 0
-        self._selector = _LeapingSelector(self)
-        self._clock_resolution = 1e-9
         self._owner = threading.get_ident()
 
     def time(self) -> float:
         return self._now
 
-    def _leap(self) -> None:
-        scheduled: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]
-        self._now = max(self._now, scheduled[0].when())
+    def _run_once(self) -> None:
+        """What the base does in each round, without sockets to ask and without a wait."""
+        timers = self._timers
+        ready: deque[asyncio.Handle] = self._ready  # type: ignore[attr-defined]
+        while timers and timers[0][2].cancelled():
+            heapq.heappop(timers)[2]._scheduled = False  # type: ignore[attr-defined]
+            self._timers_cancelled -= 1
+        if not ready and not self._stopping:  # type: ignore[attr-defined]
+            if not timers:
+                self._deadlock()
+            if timers[0][0] > self._now:
+                self._now = timers[0][0]
+        end = self._now + _RESOLUTION
+        while timers and timers[0][0] < end:
+            timer = heapq.heappop(timers)[2]
+            timer._scheduled = False  # type: ignore[attr-defined]
+            if not timer.cancelled():
+                ready.append(timer)
+            else:
+                self._timers_cancelled -= 1
+        # What these make ready waits for the next round.
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle.cancelled():
+                handle._run()
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """The base is told so by a timer that is cancelled while it waits."""
+        if not handle._scheduled:  # type: ignore[attr-defined]
+            return
+        timers = self._timers
+        self._timers_cancelled += 1
+        if self._timers_cancelled > _MANY and self._timers_cancelled * 2 > len(timers):
+            # The one that is being cancelled is not marked yet: it goes when its time comes.
+            timers[:] = [entry for entry in timers if not entry[2].cancelled()]
+            heapq.heapify(timers)
+            self._timers_cancelled = 1
 
     def _deadlock(self) -> Never:
         waiting = sorted(t.get_coro().__qualname__ for t in asyncio.all_tasks(self) if not t.done())  # type: ignore[union-attr]
@@ -216,9 +216,9 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         self, when: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
         self._check_closed()  # type: ignore[attr-defined]
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
         self._timers_made += 1
-        timer = _OrderedTimer(self._timers_made, when, callback, args, self, context)
-        heapq.heappush(self._scheduled, timer)  # type: ignore[attr-defined]
+        heapq.heappush(self._timers, (when, self._timers_made, timer))
         timer._scheduled = True  # type: ignore[attr-defined]
         return timer
 
@@ -252,9 +252,6 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  # the base's
         """There is none."""
-
-    def _process_events(self, event_list: list[Never]) -> None:
-        pass
 
     def _write_to_self(self) -> None:
         pass

@@ -16,7 +16,7 @@ import random
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final, NoReturn, TypeAlias
 
 from .automaton import Builder, Machine, TooLarge
@@ -111,11 +111,10 @@ class Grammar:
 
     def _build(self, builder: Builder, node: _Node, start: int, end: int) -> None:
         match node:
-            case _Word(text):
-                builder.word(start, text, end)
-            case _Rule(name):
-                self._build(builder, self._rules[name], start, end)
-            case _Sequence(parts):
+            case _Word():
+                builder.word(start, node.text, end)
+            case _Sequence():
+                parts = node.parts
                 for part in parts[:-1]:
                     between = builder.state()
                     self._build(builder, part, start, between)
@@ -124,19 +123,24 @@ class Grammar:
                     self._build(builder, parts[-1], start, end)
                 else:
                     builder.free(start, end)
-            case _Choice(parts):
-                for part in parts:
-                    self._build(builder, part, start, end)
-            case _Repeat(part, least, many):
+            case _Choice():
+                for part in node.parts:
+                    if type(part) is _Word:
+                        builder.word(start, part.text, end)
+                    else:
+                        self._build(builder, part, start, end)
+            case _Repeat():
                 # States of its own: what goes round must not be entered from outside half way.
                 before, after = builder.state(), builder.state()
                 builder.free(start, before)
                 builder.free(after, end)
-                self._build(builder, part, before, after)
-                if many:
+                self._build(builder, node.part, before, after)
+                if node.many:
                     builder.free(after, before)
-                if not least:
+                if not node.least:
                     builder.free(start, end)
+            case _Rule():
+                self._build(builder, self._rules[node.name], start, end)
 
     def _say(self, node: _Node, rng: random.Random, said: list[str]) -> None:
         match node:
@@ -181,22 +185,31 @@ class Grammar:
                 return least == 0 or self._sayable(part)
 
 
+@lru_cache(maxsize=64)
 def parse(text: str) -> Grammar:
-    """Read a grammar. Raises `GrammarError`: `jsgf.syntax` or `jsgf.rule` with line and column, or `jsgf.size`."""
+    """Read a grammar. Raises `GrammarError`: `jsgf.syntax` or `jsgf.rule` with line and column, or `jsgf.size`.
+
+    The same text gives the same object, as long as it is one of the last 64: the recognizer and turn taking ask for the
+    same grammars, each many times.
+    """
     return _Parser(text).grammar()
 
 
 _HEADER: Final = re.compile(r"\ufeff?#JSGF[ \t]+V1\.0(?:[ \t]+[\w.\-]+){0,2}[ \t]*;")
+#: A token, with the space before it. What comes most often is looked for first; no two of them begin alike but comments
+#: and weights.
 _TOKEN: Final = re.compile(
-    r"""(?P<space>\s+|//[^\n]*|/\*.*?\*/)
+    r"""\s*+(?:(?P<word>[^\s;=|*+<>()\[\]{}/"\\]+)
+      | (?P<sign>[;=|*+()\[\]])
       | (?P<rule><[^<>\s|*+;=()\[\]{}/"\\]+>)
+      | (?P<comment>//[^\n]*|/\*.*?\*/)
       | (?P<weight>/\s*[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?[fF]?\s*/)
       | (?P<quoted>"(?:[^"\\]|\\.)*")
       | (?P<tag>\{(?:[^{}\\]|\\.)*\})
-      | (?P<sign>[;=|*+()\[\]])
-      | (?P<word>[^\s;=|*+<>()\[\]{}/"\\]+)""",
+      | (?P<end>\Z))""",
     re.VERBOSE | re.DOTALL,
 )
+_SPACE: Final = re.compile(r"\s*")
 
 
 class _Parser:
@@ -210,6 +223,7 @@ class _Parser:
         self._tokens = self._scan(header.end())
         self._next = 0
         self._depth = 0
+        self._words: dict[str, _Word] = {}  # most come several times
 
     def _fail(self, place: int, error: str) -> NoReturn:
         line, column = self._where(place)
@@ -219,15 +233,20 @@ class _Parser:
         return self._text.count("\n", 0, place) + 1, place - self._text.rfind("\n", 0, place)
 
     def _scan(self, place: int) -> list[tuple[str, str, int]]:
-        found = []
-        while place < len(self._text):
-            match = _TOKEN.match(self._text, place)
+        text = self._text
+        read = _TOKEN.match
+        found: list[tuple[str, str, int]] = []
+        kind = ""
+        while kind != "end":
+            match = read(text, place)
             if match is None:
-                self._fail(place, f"{self._text[place]!r} does not fit here")
-            if match.lastgroup != "space":
-                found.append((match.lastgroup or "", match[0], place))
+                place = _SPACE.match(text, place).end()  # type: ignore[union-attr]  # it may be empty
+                self._fail(place, f"{text[place]!r} does not fit here")
+            kind = match.lastgroup or ""
+            if kind != "comment":
+                found.append((kind, match[kind], match.start(kind)))
             place = match.end()
-        return [*found, ("end", "", len(self._text))]
+        return found
 
     def _take(self, text: str = "", kind: str = "") -> tuple[str, int] | None:
         """The next token if it is this one."""
@@ -275,53 +294,75 @@ class _Parser:
         parts: list[_Node] = []
         weights: list[float] = []
         first = self._tokens[self._next][2]
+        tokens = self._tokens
+        weighted = tokens[self._next][0] == "weight"
         while True:
-            weight = self._take(kind="weight")
+            kind, value, _ = tokens[self._next]
+            if kind == "weight":
+                self._next += 1
             parts.append(self._sequence())
-            if (weight is None and any(w != -1 for w in weights)) or (weight and any(w == -1 for w in weights)):
+            if (kind == "weight") != weighted:
                 self._fail(first, "either all alternatives have a weight or none")
-            weights.append(float(weight[0].strip("/ \t\r\nfF")) if weight else -1)
-            if not self._take("|"):
+            weights.append(float(value.strip("/ \t\r\nfF")) if weighted else 1.0)
+            kind, value, _ = tokens[self._next]
+            if value != "|" or kind != "sign":
                 break
+            self._next += 1
         if len(parts) == 1:
             return parts[0]
-        return _Choice(tuple(parts), tuple(1.0 if w == -1 else w for w in weights))
+        return _Choice(tuple(parts), tuple(weights))
 
     def _sequence(self) -> _Node:
         parts: list[_Node] = []
+        tokens = self._tokens
         while (item := self._item()) is not None:
-            if self._take("*"):
-                item = _Repeat(item, 0, many=True)
-            elif self._take("+"):
-                item = _Repeat(item, 1, many=True)
-            while self._take(kind="tag"):
-                pass
+            kind, value, _ = tokens[self._next]
+            if kind == "sign" and value in "*+":
+                self._next += 1
+                item = _Repeat(item, int(value == "+"), many=True)
+                kind = tokens[self._next][0]
+            while kind == "tag":
+                self._next += 1
+                kind = tokens[self._next][0]
             parts.append(item)
         if not parts:
-            self._fail(self._tokens[self._next][2], "words are missing; nothing is `<NULL>`")
+            self._fail(tokens[self._next][2], "words are missing; nothing is `<NULL>`")
         return parts[0] if len(parts) == 1 else _Sequence(tuple(parts))
 
     def _item(self) -> _Node | None:
-        if found := self._take(kind="word"):
-            return _Word(found[0].lower())
-        if found := self._take(kind="quoted"):
-            words = re.sub(r"\\(.)", r"\1", found[0][1:-1], flags=re.DOTALL).lower().split()
-            if not words:
-                self._fail(found[1], "an empty word; nothing is `<NULL>`")
-            return _Word(words[0]) if len(words) == 1 else _Sequence(tuple(map(_Word, words)))
-        if found := self._take(kind="rule"):
-            name = found[0][1:-1]
-            return _NULL if name == "NULL" else _VOID if name == "VOID" else _Rule(name, found[1])
-        for opening, closing in (("(", ")"), ("[", "]")):
-            if found := self._take(opening):
+        kind, value, place = self._tokens[self._next]
+        if kind == "sign" and value not in "([":
+            return None
+        match kind:
+            case "word":
+                self._next += 1
+                return self._word(value.lower())
+            case "rule":
+                self._next += 1
+                name = value[1:-1]
+                return _NULL if name == "NULL" else _VOID if name == "VOID" else _Rule(name, place)
+            case "quoted":
+                self._next += 1
+                words = re.sub(r"\\(.)", r"\1", value[1:-1], flags=re.DOTALL).lower().split()
+                if not words:
+                    self._fail(place, "an empty word; nothing is `<NULL>`")
+                return self._word(words[0]) if len(words) == 1 else _Sequence(tuple(map(self._word, words)))
+            case "sign":
+                self._next += 1
                 self._depth += 1
                 if self._depth > _MOST_DEPTH:
-                    self._fail(found[1], f"groups are nested more than {_MOST_DEPTH} deep")
+                    self._fail(place, f"groups are nested more than {_MOST_DEPTH} deep")
                 inner = self._choice()
-                self._need(closing)
+                self._need(")" if value == "(" else "]")
                 self._depth -= 1
-                return inner if opening == "(" else _Repeat(inner, 0, many=False)
+                return inner if value == "(" else _Repeat(inner, 0, many=False)
         return None
+
+    def _word(self, text: str) -> _Word:
+        word = self._words.get(text)
+        if word is None:
+            word = self._words[text] = _Word(text)
+        return word
 
     def _check(self, rules: Mapping[str, _Node]) -> None:
         """Every rule that is named is there, none contains itself, and they are not nested without end."""
@@ -332,12 +373,21 @@ class _Parser:
             match node:
                 case _Word():
                     return 1
-                case _Rule(name, place):
-                    line, column = self._where(place)
-                    if name not in rules:
-                        raise GrammarError.of("jsgf.rule", line=line, column=column, rule=name, error="is not defined")
-                    if name in open_rules:
-                        raise GrammarError.of("jsgf.rule", line=line, column=column, rule=name, error="contains itself")
+                case _Sequence() | _Choice():
+                    deepest = 0
+                    for part in node.parts:
+                        deep = 1 if type(part) is _Word else visit(part, level + 1)
+                        if deep > deepest:
+                            deepest = deep
+                    return 1 + deepest
+                case _Repeat():
+                    return 1 + visit(node.part, level + 1)
+                case _Rule():
+                    name, place = node.name, node.place
+                    if name not in rules or name in open_rules:
+                        line, column = self._where(place)
+                        error = "contains itself" if name in rules else "is not defined"
+                        raise GrammarError.of("jsgf.rule", line=line, column=column, rule=name, error=error)
                     if level + depth.get(name, 0) > 2 * _MOST_DEPTH:
                         self._fail(place, f"rules and groups are nested more than {2 * _MOST_DEPTH} deep")
                     if name not in depth:
@@ -345,10 +395,6 @@ class _Parser:
                         depth[name] = visit(rules[name], level + 1)
                         open_rules.pop()
                     return depth[name] + 1
-                case _Sequence(parts) | _Choice(parts):
-                    return 1 + max((visit(part, level + 1) for part in parts), default=0)
-                case _Repeat(part):
-                    return 1 + visit(part, level + 1)
 
         for name in rules:
             if name not in depth:

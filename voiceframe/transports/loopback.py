@@ -116,6 +116,7 @@ class LoopbackTransport(Transport):
         self._samples = format.rate * TICK_MS // 1000
         self._stream = AudioStream(format)
         self._rng = random.Random(self.conditions.seed)
+        self._speed = 1 + self.conditions.clock_ppm / 1e6
         self._listening = False  # whether the caller's audio goes in
         self._remove: Callable[[], None] | None = None
         self._first_tick = 0
@@ -214,23 +215,28 @@ class LoopbackTransport(Transport):
         """The caller's audio, on its way in."""
         conditions = self.conditions
         coming = self._coming
-        speed = 1 + conditions.clock_ppm / 1e6
-        while self._spoken * TICK_MS <= now_ms * speed:
+        speed = self._speed
+        until_ms = now_ms * speed
+        random = self._rng.random
+        while self._spoken * TICK_MS <= until_ms:
             data = self.far.source()
             nominal = self._spoken * TICK_MS / speed + conditions.network_ms
             self._spoken += 1
             # Drawn whether or not they are needed, so that what happens to one piece changes nothing for the next.
-            lost, late = self._rng.random() < conditions.loss, self._rng.random() * conditions.jitter_ms
+            lost, late = random() < conditions.loss, random() * conditions.jitter_ms
             if lost or not connected:
                 self.lost += lost
                 continue
-            due = self._last_due_ms = max(self._last_due_ms, nominal + late)
+            due = nominal + late
+            if due < self._last_due_ms:
+                due = self._last_due_ms
+            self._last_due_ms = due
             coming.append((due, round(nominal), data))
         while coming and coming[0][0] <= now_ms:
             _, nominal_ms, data = coming.popleft()
             if self._listening:
-                at_ms = self.began_ms + nominal_ms
-                self._input.push(InputAudioFrame(self._stream.add(data), at_ms=at_ms))
+                audio = self._stream.add(data)
+                self._input.push(InputAudioFrame(audio, at_ms=self.began_ms + nominal_ms))
 
     def _go(self, now_ms: int, data: bytes | None) -> None:
         """The bot's audio, on its way out."""

@@ -75,6 +75,11 @@ class AudioOutput(Processor):
         """Whether the bot is to be heard, or about to be."""
         return self.playout.speaking
 
+    @property
+    def idle(self) -> bool:
+        """Whether all that was said is over."""
+        return self.playout.idle
+
     def remaining_ms(self) -> int:
         return 0 if self.playout.paused else self.playout.waiting_ms
 
@@ -86,14 +91,17 @@ class AudioOutput(Processor):
 
     def tick(self, samples: int) -> bytes:
         """The next samples for the line, in its format."""
-        playout = self.playout
-        data = playout.take(samples)
-        if self._full and playout.waiting_ms < MOST_MS // 2:
+        data = self.playout.take(samples)
+        self._taken()
+        return data
+
+    def _taken(self) -> None:
+        """Some of what waited was given to the line: tell those who wait for that."""
+        if self._full and self.playout.waiting_ms < MOST_MS // 2:
             self._full = False
             self.drained()
-        if self._silent is not None and playout.idle:
+        if self._silent is not None and self.idle:
             self._silent.set()
-        return data
 
     # -- what comes
 
@@ -151,7 +159,7 @@ class AudioOutput(Processor):
         """Let what is being said be heard."""
         # A reply that was begun and will never end (whoever made it is through by now) ends here.
         self.playout.end_all()
-        if not self.playout.idle:
+        if not self.idle:
             self._silent = asyncio.Event()
             await self._silent.wait()
 

@@ -112,6 +112,7 @@ class Playout:
         self._last = b""  # its last sample
         self._tail = b""  # the rest of a fade-out
         self._tail_of = 0
+        self._silence = b""  # of the length that was asked for last
         # Told when the state is settled: whoever is told may pause, cut and add.
         self._news: deque[Callable[[], None]] = deque()
 
@@ -184,6 +185,21 @@ class Playout:
         return not self._replies and not self._tail
 
     @property
+    def sounding(self) -> bool:
+        """Whether a reply was being played up to this sample, so that more of it, or a fade, must follow."""
+        return self._sounding is not None
+
+    @property
+    def fading(self) -> bool:
+        """Whether the rest of a fade-out waits."""
+        return bool(self._tail)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether sound waits to be played."""
+        return self._waiting > 0
+
+    @property
     def speaking(self) -> bool:
         """Whether something sounds, or waits to."""
         return bool(self._waiting or self._tail) or self._sounding is not None
@@ -192,14 +208,18 @@ class Playout:
 
     def take(self, samples: int) -> bytes:
         """The next piece for the line: so many samples, with silence where there is nothing to say."""
-        self._settle(whole=True)
+        if self._replies:
+            self._settle(whole=True)
         width = self._width
         size = samples * width
         tail = self._tail
         if not tail and not self._replies:  # nearly always while the caller speaks
             self.position += samples
-            self._tell()
-            return self._fader.silence * samples
+            if self._news:
+                self._tell()
+            if len(self._silence) != size:
+                self._silence = self._fader.silence * samples
+            return self._silence
         data = b""
         if tail:
             data, self._tail = tail[:size], tail[size:]
@@ -329,6 +349,16 @@ class Playout:
                 self._word(queue, queue.words.popleft()[1])
         text = queue.unreported
         self._news.append(lambda: self._listener.over(number, text, complete, sounded))
+
+    def back(self, position: int, sound: bytes) -> None:
+        """The line has gone back to this position: `sound`, which was taken there, was not played and never will be.
+
+        Its beginning is played again, as a fade-out.
+        """
+        self._tail = self._fader.fall(sound[: self._fader.samples * self._width], b"")
+        self._tail_of = 0
+        self._sounding = None
+        self.position = position
 
     def cut(self, dead: Callable[[int], bool]) -> None:
         """An interruption: the replies whose numbers are `dead` stop. It also ends a pause."""

@@ -57,20 +57,34 @@ def pronunciations(
 
 @lru_cache(maxsize=20_000)
 def _known(word: str) -> tuple[str, ...]:
+    return _listed(word.encode()) or _by_sound(word)
+
+
+def _listed(word: bytes) -> tuple[str, ...]:
+    """What the dictionary says: a line for each way, `word PHONES` and `word(2) PHONES`, sorted by the word's bytes."""
     dictionary = _dictionary()
+    low, high = 0, len(dictionary)
+    while low < high:  # the first line that is not before the word
+        start = dictionary.rfind(b"\n", low, (low + high) // 2) + 1 or low
+        end = dictionary.index(b"\n", start)
+        if dictionary[start:end].partition(b" ")[0].partition(b"(")[0] < word:
+            low = end + 1
+        else:
+            high = start
     ways = []
-    for number in range(1, _MOST_WAYS + 1):
-        key = word if number == 1 else f"{word}({number})"
-        place = dictionary.find(f"\n{key} ".encode())
-        if place < 0:
+    while len(ways) < _MOST_WAYS and low < len(dictionary):
+        end = dictionary.index(b"\n", low)
+        name, _, phones = dictionary[low:end].partition(b" ")
+        if name.partition(b"(")[0] != word:
             break
-        ways.append(dictionary[place + len(key.encode()) + 2 : dictionary.index(b"\n", place + 1)].decode().strip())
-    return tuple(ways) or _by_sound(word)
+        ways.append(phones.decode().strip())
+        low = end + 1
+    return tuple(ways)
 
 
 @cache
 def _dictionary() -> bytes:
-    return b"\n" + (model_path() / "cmudict-en-us.dict").read_bytes() + b"\n"
+    return (model_path() / "cmudict-en-us.dict").read_bytes().rstrip(b"\n") + b"\n"
 
 
 #: The phonemes of the voice en-us of espeak-ng 1.52 in phones of the model.

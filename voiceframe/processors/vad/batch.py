@@ -65,6 +65,8 @@ class Batcher:
         import numpy as np
 
         self._np: Any = np
+        self._frombuffer: Any = np.frombuffer
+        self._scale = np.float32(1 / 32768)
         self._model = model
         self._state: Floats = np.zeros((2, 16, _WIDTH), np.float32)
         self._free = list(range(15, -1, -1))
@@ -169,12 +171,15 @@ class Batcher:
                 self.run([stream])
 
     def _evaluate(self, streams: list[Stream], windows: tuple[Window, ...]) -> list[float]:
-        np = self._np
         slots = [stream.slot for stream in streams]
-        samples = np.frombuffer(b"".join([window.pcm for window in windows]), "<i2").reshape(len(windows), -1)
+        pcm = windows[0].pcm if len(windows) == 1 else b"".join([window.pcm for window in windows])
+        samples = self._frombuffer(pcm, "<i2").reshape(len(windows), -1)
         state = self._state
-        found, after = self._model(streams[0].rate, samples * np.float32(1 / 32768), state.take(slots, axis=1))
-        state[:, slots] = after
+        found, after = self._model(streams[0].rate, samples * self._scale, state.take(slots, axis=1))
+        if len(slots) == 1:
+            state[:, slots[0] : slots[0] + 1] = after  # a slice is cheaper than a list of one
+        else:
+            state[:, slots] = after
         probabilities: list[float] = found[:, 0].tolist()
         return probabilities
 
