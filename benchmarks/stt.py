@@ -204,10 +204,10 @@ def fit(count: int, seed: int) -> None:
     data = []
     for utterance in (*said(count, seed, lambda rng, _: pick(rng)), *outside(count, seed)):
         heard = hear(utterance)
-        if utterance.kind != "in" or matters(heard.text) == matters(utterance.text):
-            data.append((heard.features, utterance.kind))
+        # What was taken for something else is as wrong as what was never in the grammar.
+        data.append((heard.features, utterance.kind == "in" and matters(heard.text) == matters(utterance.text)))
     x = np.array([[*features, 1.0] for features, _ in data if features])
-    y = np.array([float(kind == "in") for features, kind in data if features])
+    y = np.array([float(right) for features, right in data if features])
     weights = np.zeros(x.shape[1])
     for _ in range(100):
         p = 1 / (1 + np.exp(-x @ weights))

@@ -286,6 +286,16 @@ async def test_what_was_hardly_heard_is_confirmed_by_a_question_of_its_own() -> 
         assert said(running) == "Tuesday the sixth of January. What time?"
 
 
+async def test_a_goodbye_that_was_hardly_heard_ends_nothing() -> None:
+    async with rig(form()) as running:
+        running.push(turn(1, "goodbye", 0.5))
+        assert said(running) == "Sorry, I did not get that. Which doctor?"
+        running.push(turn(2, "goodbye", 0.5, ("doctor lee", 0.4)))
+        assert said(running) == "Dr Lee. Is that right?"
+        running.push(turn(3, "goodbye", 0.7))
+        assert said(running) == "Goodbye."
+
+
 async def test_a_no_tries_what_else_was_heard() -> None:
     async with rig(form()) as running:
         running.push(turn(1, "doctor lee"), turn(2, "monday", 0.4, ("sunday", 0.35), ("friday", 0.3)))

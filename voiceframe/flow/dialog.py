@@ -11,7 +11,7 @@ Each step leaves what is to be said in `texts`, events in `events`, and in `effe
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from ..events import Event, FlowEntered, FlowReprompted
 from .answers import expected, read_keys
@@ -26,6 +26,9 @@ from .wording import Wording
 from .words import spoken_list
 
 __all__ = ["Dialog"]
+
+#: Commands that cannot be taken back.
+_LAST: Final = ("goodbye",)
 
 
 class Dialog:
@@ -206,7 +209,12 @@ class Dialog:
             for text, confidence in texts
             if confidence >= self._settings.reject_below
         ]
-        readings = [(reading, confidence) for reading, confidence in readings if reading.understood]
+        readings = [
+            (reading, confidence)
+            for reading, confidence in readings
+            if reading.understood
+            and (reading.universal not in _LAST or confidence >= self._settings.confirm_below)
+        ]
         if not readings:
             self._not_understood("no-match")
             return

@@ -12,7 +12,11 @@ class FlowSettings(Settings, prefix="FLOW"):
 
     reject_below: float = setting(default=0.2, doc="confidence under which speech counts as not understood", ge=0, le=1)
     confirm_below: float = setting(
-        default=0.6, doc="confidence under which a value is confirmed by a question of its own", ge=0, le=1
+        default=0.6,
+        doc="confidence under which a value is confirmed by a question of its own, and a goodbye counts as not "
+        "understood",
+        ge=0,
+        le=1,
     )
     echo: bool = setting(default=True, doc="say what was understood before the next question")
     attempts: int = setting(default=3, doc="times in a row that one question may fail before a person takes over", ge=1)

@@ -41,7 +41,7 @@ _FAINT: Final = 328
 _FLAT: Final = 1 / 15
 
 #: Weights of the confidence: see the module. Bias last.
-_WEIGHTS: Final = (3.439, 1.515, 3.701, -3.282, -2.871, 3.148, -9.589)
+_WEIGHTS: Final = (2.268, 1.104, 3.42, -2.769, -2.407, 2.363, -10.016)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,10 @@ NEVER: Final = np.float32(-1e30)
 # little, for there is much of it around what a caller says.
 _GRAMMAR: Final = 6.5
 _WORD: Final = -6.0
-_SILENCE: Final = -1.5
+_SILENCE: Final = -1.0
+#: By how much a way is more likely that leads to many sentences, a power; and how many words far that is looked for.
+_BREADTH: Final = 0.15
+_FAR: Final = 8
 #: What each phone costs in the row of any phones.
 _PHONE: Final = -25.0
 
@@ -308,18 +311,35 @@ def network(machine: Machine, sounds: Mapping[str, Sequence[str]]) -> Network:
     ways = {word: [[number[phone] for phone in way.split()] for way in found] for word, found in sounds.items()}
     around = _Around(machine, ways, silence)
     ends: dict[int, float] = {}
+    likely = _likely(machine)
     for state, row in enumerate(machine.moves):
         final = state in machine.final
-        share = -_GRAMMAR * math.log(max(1, len(row) + final))  # all ways on are equally likely
+        whole = sum(likely[target] for target in row.values()) + final
+        share = -_GRAMMAR * math.log(max(1.0, whole))
         for word, target in row.items():
+            cost = share + _GRAMMAR * math.log(likely[target]) + _WORD
             for phones in ways[word]:
-                builder.say(word, phones, (state, target), share + _WORD, around)
+                builder.say(word, phones, (state, target), cost, around)
         builder.silence(state, around, final)
         if final:
             ends[builder.hub(state, silence, -1)] = share
             ends |= {builder.hub(state, last, silence): share for last in around.before[state] if last != silence}
     first = {hub for (state, last, _), hub in builder.hubs.items() if state == 0 and last == silence}
     return _laid_out(builder, first, ends, builder.any_phones())
+
+
+def _likely(machine: Machine) -> list[float]:
+    """How likely it is that something is said that goes on from each state: what leads to much is more likely.
+
+    A power of the number of sentences, of so many words at most, that it leads to.
+    """
+    counts = [float(state in machine.final) for state in range(len(machine.moves))]
+    for _ in range(_FAR):
+        counts = [
+            (state in machine.final) + sum(counts[target] for target in row.values())
+            for state, row in enumerate(machine.moves)
+        ]
+    return [max(1.0, count) ** _BREADTH for count in counts]
 
 
 def _laid_out(builder: _Builder, first: set[int], ends: Mapping[int, float], any_end: int) -> Network:
