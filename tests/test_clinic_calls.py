@@ -13,7 +13,6 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "examples")]
 
-pytest.importorskip("pocketsphinx", reason="needs voiceframe[local]")
 pytest.importorskip("espeakng_loader", reason="needs voiceframe[local]")
 
 from benchmarks.clinic_calls import (  # noqa: E402
@@ -27,7 +26,13 @@ from benchmarks.clinic_calls import (  # noqa: E402
     trace,
 )
 from voiceframe.clock import run_virtual  # noqa: E402
+from voiceframe.models import POCKETSPHINX, places  # noqa: E402
 from voiceframe.testing import CallTranscript  # noqa: E402
+
+pytestmark = pytest.mark.skipif(
+    not any(place.present for place in places(POCKETSPHINX)),
+    reason="needs the recognizer's model: `voiceframe models fetch`",
+)
 
 RATE = 8_000
 FADE = 24

