@@ -286,6 +286,15 @@ async def test_what_was_hardly_heard_is_confirmed_by_a_question_of_its_own() -> 
         assert said(running) == "Tuesday the sixth of January. What time?"
 
 
+async def test_a_caller_who_is_only_heard_to_ask_for_help_gets_a_person() -> None:
+    async with rig(form()) as running:
+        for number in range(1, 10):
+            running.push(turn(number, "help"))
+            assert "Which doctor?" in said(running)
+        running.push(turn(10, "help"))
+        assert "put you through" in said(running)
+
+
 async def test_a_goodbye_that_was_hardly_heard_ends_nothing() -> None:
     async with rig(form()) as running:
         running.push(turn(1, "goodbye", 0.5))

@@ -212,8 +212,7 @@ class Dialog:
         readings = [
             (reading, confidence)
             for reading, confidence in readings
-            if reading.understood
-            and (reading.universal not in _LAST or confidence >= self._settings.confirm_below)
+            if reading.understood and (reading.universal not in _LAST or confidence >= self._settings.confirm_below)
         ]
         if not readings:
             self._not_understood("no-match")
@@ -335,8 +334,14 @@ class Dialog:
     def _command(self, name: str) -> None:
         if name == "person" and self._person is not None:
             self._hand_over("asked")
+        elif name == "goodbye":
+            end = End("goodbye", self._wording.goodbye, outcome="cancelled")
+            self.state, self.focus, self.effect = end, "over", end
+            self._say(end.prompt)
+            self._expect()
+        elif self._astray(name):
+            return
         elif name == "help":
-            self.events.append(FlowReprompted(state=self.state.name, reason="help", count=1))
             self._say(self._help())
             self._say(self._question())
         elif name == "restart":
@@ -345,11 +350,6 @@ class Dialog:
             self.enter(self._start)
         elif name == "back":
             self._back()
-        elif name == "goodbye":
-            end = End("goodbye", self._wording.goodbye, outcome="cancelled")
-            self.state, self.focus, self.effect = end, "over", end
-            self._say(end.prompt)
-            self._expect()
         else:
             self._say(self._question())
 
@@ -411,6 +411,19 @@ class Dialog:
         bound = settings.attempts if reason in ("no-match", "no-input") else settings.attempts + 2
         if self._fails < bound and self._all_fails < settings.most_failures:
             return False
+        self._give_over(reason)
+        return True
+
+    def _astray(self, command: str) -> bool:
+        """Count a command that leads no further, or is only heard as one; hand over after too many in a call."""
+        self._all_fails += 1
+        self.events.append(FlowReprompted(state=self.state.name, reason=command, count=1))
+        if self._all_fails < self._settings.most_failures:
+            return False
+        self._give_over(command)
+        return True
+
+    def _give_over(self, reason: str) -> None:
         self.texts.clear()
         if self._person is not None:
             self._hand_over(reason)
@@ -419,7 +432,6 @@ class Dialog:
             self._known.fresh = []
             self._say(self._wording.give_up)
             self.enter(self._give_up)
-        return True
 
     def _help(self) -> str:
         person = self._person is not None

@@ -20,7 +20,9 @@ class FlowSettings(Settings, prefix="FLOW"):
     )
     echo: bool = setting(default=True, doc="say what was understood before the next question")
     attempts: int = setting(default=3, doc="times in a row that one question may fail before a person takes over", ge=1)
-    most_failures: int = setting(default=10, doc="failures in a call before a person takes over", ge=1)
+    most_failures: int = setting(
+        default=10, doc="failures, and commands such as help, in a call before a person takes over", ge=1
+    )
     patience_ms: int = setting(default=1_500, doc="time after which the caller is told that a tool takes a while", ge=0)
     key_pause_ms: int = setting(
         default=2_500,
