@@ -47,6 +47,8 @@ MODULES = (
     "voiceframe.processors.tts",
     "voiceframe.processors.turn",
     "voiceframe.processors.vad",
+    "voiceframe.serializers",
+    "voiceframe.server",
     "voiceframe.settings",
     "voiceframe.sinks",
     "voiceframe.store",

@@ -77,7 +77,7 @@ SOURCE = _source()
 def test_a_code_belongs_to_one_class() -> None:
     codes = [code for _, code, _ in CATALOGUE]
     assert len(codes) == len(set(codes))
-    assert all(re.fullmatch(r"[a-z]+\.[a-z-]+", code) for code in codes)
+    assert all(re.fullmatch(r"[a-z]+\.[a-z0-9-]+", code) for code in codes)
 
 
 def test_every_class_is_exported_and_explains_itself() -> None:

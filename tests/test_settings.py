@@ -12,7 +12,7 @@ from typing import Any, Literal
 import pytest
 
 from voiceframe.errors import ConfigurationError
-from voiceframe.settings import Settings, setting, settings_classes
+from voiceframe.settings import Settings, markdown, setting, settings_classes
 
 
 class EchoSettings(Settings, prefix="TESTECHO"):
@@ -25,6 +25,8 @@ class EchoSettings(Settings, prefix="TESTECHO"):
     walls: tuple[str, ...] = setting(default=(), doc="what it comes back from")
     limit: int | None = setting(default=None, doc="how often, or always", ge=1)
     token: str = setting(default="", doc="who may hear it", secret=True)
+    account: str = setting(default="", doc="who pays", variable="TESTECHO_ACCOUNT")
+    rooms: int = setting(default=1, doc="how many", ge=1, variable="TESTECHO_ROOMS")
 
 
 class RouterSettings(Settings, prefix="TESTECHO_ROUTER"):
@@ -60,6 +62,8 @@ def test_the_code_wins_over_the_environment_and_that_over_the_file_and_that_over
     settings = EchoSettings.load(delay_ms=100)
     assert (settings.delay_ms, settings.gain, settings.loud, settings.mode) == (100, 20.0, True, "mono")
     assert {r.name: r.source for r in settings.describe()} | {"walls": "", "limit": "", "token": ""} == {
+        "account": "default",
+        "rooms": "default",
         "delay_ms": "code",
         "gain": "VOICEFRAME_TESTECHO_GAIN",
         "loud": f"{config} [testecho]",
@@ -96,6 +100,29 @@ def test_a_longer_prefix_keeps_its_variables(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("VOICEFRAME_TESTECHO_ROUTER_HOPS", "7")
     assert RouterSettings.load().hops == 7
     assert EchoSettings.load() == EchoSettings()
+
+
+def test_a_name_that_everybody_knows_is_read_where_its_own_is_not_set(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config.write_text('[testecho]\naccount = "file"\n')
+    assert EchoSettings.load().account == "file"
+    monkeypatch.setenv("TESTECHO_ACCOUNT", "theirs")
+    settings = EchoSettings.load()
+    assert settings.account == "theirs"
+    assert {r.name: r.source for r in settings.describe()}["account"] == "TESTECHO_ACCOUNT"
+    monkeypatch.setenv("VOICEFRAME_TESTECHO_ACCOUNT", "ours")
+    assert EchoSettings.load().account == "ours"
+    assert "`VOICEFRAME_TESTECHO_ACCOUNT` or `TESTECHO_ACCOUNT`" in markdown()
+    assert "| `VOICEFRAME_TESTECHO_TOKEN` |" in markdown()
+
+
+@pytest.mark.parametrize(("text", "code"), [("many", "settings.type"), ("0", "settings.range")])
+def test_a_wrong_value_under_such_a_name_is_named(monkeypatch: pytest.MonkeyPatch, text: str, code: str) -> None:
+    monkeypatch.setenv("TESTECHO_ROOMS", text)
+    assert "TESTECHO_ROOMS" in refused(code, EchoSettings.load)
+    monkeypatch.setenv("VOICEFRAME_TESTECHO_ROOMS", "2")
+    assert EchoSettings.load().rooms == 2  # what is not used is not looked at
 
 
 # -- what is refused

@@ -63,7 +63,7 @@ def sentences(machine: Machine, longest: int) -> Iterator[list[tuple[str, float]
         return rest + (state in machine.final)
 
     def weight(state: int) -> float:
-        return float(max(1, said_from(state, networks._FAR))) ** networks._BREADTH
+        return math.pow(max(1, said_from(state, networks._FAR)), networks._BREADTH)
 
     def on(state: int, said: list[tuple[str, float]]) -> Iterator[list[tuple[str, float]]]:
         row = machine.moves[state]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from voiceframe.audio import PCM_8K, Audio
+from voiceframe.clock import run_virtual
 from voiceframe.frames import (
     BotStartedSpeakingFrame,
     InputAudioFrame,
@@ -150,3 +151,15 @@ def test_too_little_voice_says_nothing() -> None:
     assert finality(b"") is None
     assert finality(bytes(2 * RATE)) is None
     assert finality(noise(1_000, -30)) is None
+
+
+@pytest.mark.slow
+def test_adaptive_endpointing_cuts_half_as_many_turns_at_the_same_delay() -> None:
+    """A third of the labelled set of `benchmarks/endpointing.py`, which has the figures and the plot."""
+    from benchmarks._turn_ends import turn_ends
+    from benchmarks.endpointing import activity, at_delay, sweep
+
+    fixed, adaptive = sweep([(utterance, run_virtual(activity(utterance))) for utterance in turn_ends(120)])
+    assert adaptive
+    for point in adaptive:
+        assert at_delay(fixed, point.median_ms) >= 2 * point.cut, point

@@ -24,6 +24,7 @@ from .settings import Settings, setting
 from .transports.base import Transport
 
 if TYPE_CHECKING:
+    from .server import Gateway
     from .sinks import SinkFeed
     from .store import Store
 
@@ -107,6 +108,7 @@ class App:
         #: The calls that are starting or running, by id.
         self.calls: dict[str, Call] = {}
         self.draining = False
+        self._gateway: Gateway | None = None
         self._closing: set[asyncio.Task[None]] = set()
 
     async def take(
@@ -173,6 +175,14 @@ class App:
     async def _release(self, call: Call) -> None:
         await call.wait_ended()
         self.calls.pop(call.id, None)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """An app is an ASGI application: its `Gateway`, with the settings of the environment."""
+        if self._gateway is None:
+            from .server import Gateway
+
+            self._gateway = Gateway(self)
+        await self._gateway(scope, receive, send)
 
     async def __aenter__(self) -> Self:
         for endpoint in self.endpoints:

@@ -57,12 +57,14 @@ def setting(
     ge: float | None = None,
     le: float | None = None,
     secret: bool = False,
+    variable: str = "",
 ) -> T:
     """A field of a settings class: its default, what it does in a phrase, and the bounds that it must keep.
 
-    A secret one is never shown, by `repr` as little as by `describe()`.
+    A secret one is never shown, by `repr` as little as by `describe()`. `variable` is the name by which everybody knows
+    it, such as `TWILIO_AUTH_TOKEN`: an environment variable that is read where its own is not set.
     """
-    meta = {"doc": doc, "ge": ge, "le": le, "secret": secret}
+    meta = {"doc": doc, "ge": ge, "le": le, "secret": secret, "variable": variable}
     return dataclasses.field(default=default, metadata=meta, repr=not secret)
 
 
@@ -73,6 +75,7 @@ class _Field(NamedTuple):
     default: Any
     doc: str
     secret: bool
+    variable: str  # a second environment variable, or ""
     expected: str  # the type in words
     bounds: str  # the bounds in words, or ""
     read: Callable[[str], Any]  # from an environment variable; raises ValueError
@@ -202,7 +205,8 @@ def markdown() -> str:
         for field in cls._settings.values():
             expected = f"{field.expected}, {field.bounds}" if field.bounds else field.expected
             default = "" if field.secret else f"`{field.default!r}`"
-            cells = (f"`{field.name}`", f"`{_variable(cls, field.name)}`", expected, default, field.doc)
+            variables = " or ".join(f"`{name}`" for name in (_variable(cls, field.name), field.variable) if name)
+            cells = (f"`{field.name}`", variables, expected, default, field.doc)
             lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -223,12 +227,18 @@ def _from_environment(cls: type[Settings]) -> Iterator[tuple[str, dict[str, Any]
             continue
         name = variable.removeprefix(prefix).lower()
         _refuse_unknown(cls, f"the environment variable {variable}", (name,))
-        field = cls._settings[name]
-        try:
-            value = field.read(text)
-        except ValueError:
-            raise _type_error(field, text, "the environment", variable) from None
-        yield variable, {name: _checked(field, value, "the environment", variable)}
+        yield variable, {name: _read(cls._settings[name], text, variable)}
+    for name, field in cls._settings.items():
+        if field.variable in os.environ and _variable(cls, name) not in os.environ:
+            yield field.variable, {name: _read(field, os.environ[field.variable], field.variable)}
+
+
+def _read(field: _Field, text: str, variable: str) -> Any:
+    try:
+        value = field.read(text)
+    except ValueError:
+        raise _type_error(field, text, "the environment", variable) from None
+    return _checked(field, value, "the environment", variable)
 
 
 def _from_file(cls: type[Settings]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -302,7 +312,15 @@ def _field(field: dataclasses.Field[Any], annotation: Any) -> _Field:
         return value
 
     new = _Field(
-        field.name, field.default, meta["doc"], meta["secret"], expected, bounds, read, bounded if bounds else check
+        field.name,
+        field.default,
+        meta["doc"],
+        meta["secret"],
+        meta["variable"],
+        expected,
+        bounds,
+        read,
+        bounded if bounds else check,
     )
     # A default is kept in the form that every other value takes: 1 as 1.0 where a number is wanted.
     return new._replace(default=_checked(new, field.default, "its class", field.name))

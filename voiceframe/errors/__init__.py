@@ -16,11 +16,13 @@ from .dialog import FlowError, ToolError
 from .history import CheckError, EventError, StoreError
 from .pipeline import HandlerError, LinkError, ProcessorError
 from .sound import AudioError, GrammarError, RecognitionError, RecordingError, SpeechError
+from .telephony import CarrierError, SignatureError, TokenError, TwiMLError, WireError
 from .testing import TestKitError, VirtualTimeError
 
 __all__ = [
     "AudioError",
     "CallEnded",
+    "CarrierError",
     "CheckError",
     "ConfigurationError",
     "EventError",
@@ -35,12 +37,16 @@ __all__ = [
     "RecognitionError",
     "RecordingError",
     "Reject",
+    "SignatureError",
     "SpeechError",
     "StoreError",
     "TestKitError",
+    "TokenError",
     "ToolError",
+    "TwiMLError",
     "Unsupported",
     "VirtualTimeError",
     "VoiceframeError",
+    "WireError",
     "catalogue",
 ]

@@ -231,7 +231,7 @@ class FlowFilled(Event):
 
 @event("flow.reprompted", version=1)
 class FlowReprompted(Event):
-    """The caller was asked again. `reason`: `no-match`, `no-input`, `declined`, `invalid`, or the command that was given."""
+    """The caller was asked again. `reason`: `no-match`, `no-input`, `declined`, `invalid`, or the command that came."""
 
     state: str
     reason: str

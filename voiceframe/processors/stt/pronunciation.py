@@ -71,7 +71,7 @@ def _listed(word: bytes) -> tuple[str, ...]:
             low = end + 1
         else:
             high = start
-    ways = []
+    ways: list[str] = []
     while len(ways) < _MOST_WAYS and low < len(dictionary):
         end = dictionary.index(b"\n", low)
         name, _, phones = dictionary[low:end].partition(b" ")

@@ -1,0 +1,271 @@
+"""The line of a carrier that sends and takes audio as messages on a socket: Twilio Media Streams and its like.
+
+    socket ──▶ received() ──▶ InputAudioFrame, InputDTMFFrame ──▶ the pipeline
+    socket ◀── send(), 200 ms ahead of the clock ◀── PacedOutput ◀── the output
+
+The transport belongs to the call, a socket to the carrier: when one is lost the call goes on for a while, and another
+one may be attached. The serializer knows the messages, the socket knows the bytes, and neither knows the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from ..audio import AudioFormat, AudioStream
+from ..call import Call, Connection, Leg, Line
+from ..clock import ticker
+from ..frames import EndFrame, InputAudioFrame, InputDTMFFrame, StartFrame
+from ..processor import Processor, handles
+from ..serializers.base import Outgoing
+from ..settings import Settings, setting
+from .base import Transport
+from .output import OnWord
+from .paced import PIECE_MS, PacedOutput
+
+__all__ = ["NORMAL", "TRY_AGAIN", "MediaSettings", "MediaSocket", "MediaTransport"]
+
+#: WebSocket close codes (RFC 6455 section 7.4.1).
+NORMAL, TRY_AGAIN = 1000, 1013
+
+
+class MediaSettings(Settings, prefix="MEDIA"):
+    """How a carrier's line is used."""
+
+    ahead_ms: int = setting(default=200, doc="how far sound is sent ahead of the clock", ge=20, le=2_000)
+    mark_wait_ms: int = setting(
+        default=1_000,
+        doc="how long a mark is waited for beyond its time, before the clock is believed",
+        ge=0,
+    )
+    silent_ms: int = setting(
+        default=5_000, doc="time without any message after which a connection is taken to be dead", ge=500
+    )
+    slow_bytes: int = setting(
+        default=65_536, doc="bytes that the peer has not taken, after which its connection is given up", ge=4_096
+    )
+    reconnect_ms: int = setting(default=5_000, doc="how long a call without a connection waits for another one", ge=0)
+
+
+class MediaSocket(Protocol):
+    """A socket to the carrier. Neither method waits, and both may be called when it is closed."""
+
+    def send(self, message: bytes) -> None:
+        """Send this behind all that was sent before."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Send what waits and close."""
+
+    @property
+    def waiting(self) -> int:
+        """How many bytes the peer has not taken."""
+
+
+class _Attached:
+    """A socket with the messages of its stream: what the output sends to."""
+
+    __slots__ = ("connection", "heard_at", "outgoing", "socket")
+
+    def __init__(self, socket: MediaSocket, outgoing: Outgoing, connection: Connection, now: float) -> None:
+        self.socket = socket
+        self.outgoing = outgoing
+        self.connection = connection
+        self.heard_at = now
+
+    def send_audio(self, data: bytes) -> None:
+        self.socket.send(self.outgoing.audio(data))
+
+    def send_mark(self, name: str) -> None:
+        self.socket.send(self.outgoing.mark(name))
+
+    def send_clear(self) -> None:
+        self.socket.send(self.outgoing.clear())
+
+
+class MediaTransport(Transport):
+    """One call's line to a carrier.
+
+    carrier, format: its name, and the encoding of both directions. abilities: see `Line`.
+    on_word, on_reply: see `AudioOutput`. Keys of the bot go into the sound as tones.
+
+    Everything is called on the call's event loop.
+    """
+
+    def __init__(
+        self,
+        carrier: str,
+        format: AudioFormat,
+        *,
+        leg: str,
+        abilities: frozenset[str] = frozenset({"dtmf"}),
+        settings: MediaSettings | None = None,
+        on_word: OnWord | None = None,
+        on_reply: Callable[[int, bool], None] | None = None,
+    ) -> None:
+        self.format = format
+        self.settings = settings or MediaSettings.load()
+        self._line = Line(carrier, abilities)
+        self._leg_id = leg
+        self._leg: Leg | None = None
+        self._input = MediaInput(self)
+        self._output = MediaOutput(self, on_word, on_reply)
+        self._stream = AudioStream(format)
+        self._attached: _Attached | None = None
+        self._waiting: tuple[MediaSocket, Outgoing, str] | None = None  # attached before the call began
+        self._listening = False
+        self._remove: Callable[[], None] | None = None
+        self._began = 0.0  # loop time of sample 0 of the line
+        self._lost_at = 0.0
+        #: How many messages of audio have come.
+        self.messages = 0
+
+    @property
+    def line(self) -> Line:
+        return self._line
+
+    def input(self) -> Processor:
+        return self._input
+
+    def output(self) -> PacedOutput:
+        return self._output
+
+    # -- the socket
+
+    def attach(self, socket: MediaSocket, outgoing: Outgoing, connection: str) -> None:
+        """The carrier has a socket for this call: the first one, or another one. An earlier one is closed."""
+        if self._leg is None:
+            self._waiting = (socket, outgoing, connection)
+            return
+        self.lose("replaced")
+        now = self.call.engine.loop.time()
+        self._attached = _Attached(socket, outgoing, self._leg.attach(connection), now)
+        self._stream.reset()
+        self._output.connect(self._attached)
+
+    def lose(self, reason: str, code: int = NORMAL) -> None:
+        """The socket is gone, or is given up."""
+        attached, self._attached = self._attached, None
+        self._waiting = None
+        if attached is None:
+            return
+        self._lost_at = self.call.engine.loop.time()
+        self._output.connect(None)
+        attached.connection.lost(reason)
+        attached.socket.close(code, reason)
+
+    def detached(self, socket: MediaSocket, reason: str, code: int = NORMAL) -> None:
+        """This socket was closed by its peer, broke, or cannot be understood."""
+        if self._attached is not None and self._attached.socket is socket:
+            self.lose(reason, code)
+        elif self._waiting is not None and self._waiting[0] is socket:
+            self._waiting = None
+
+    @property
+    def attached(self) -> bool:
+        """Whether there is a connection."""
+        return self._attached is not None
+
+    # -- what comes
+
+    def audio(self, payload: bytes) -> None:
+        """Sound of the caller."""
+        self.messages += 1
+        attached = self._attached
+        if attached is not None:
+            attached.heard_at = self.call.engine.loop.time()
+        if self._listening and payload:
+            self._input.push(InputAudioFrame(self._stream.add(payload)))
+
+    def digit(self, digit: str) -> None:
+        """A key of the caller."""
+        if self._listening:
+            self._input.push(InputDTMFFrame(digit))
+
+    def marked(self, name: str) -> None:
+        """A mark has come back."""
+        self._output.mark_came(name)
+
+    def stopped(self, reason: str = "hangup") -> None:
+        """The caller has left."""
+        if self._leg is not None:
+            self._leg.close(reason)
+        self.call.hang_up(reason)
+
+    # -- the line
+
+    def begin(self) -> None:
+        """The call has begun."""
+        call: Call = self.call
+        self._leg = call.open_leg(self._leg_id, self._line.carrier)
+        engine = call.engine
+        self._began = self._lost_at = engine.loop.time()
+        self._output.begin(call.clock.at_ms())
+        self._listening = True
+        tick = self._tick
+        self._remove = ticker(PIECE_MS, engine.loop).add(lambda: engine.dispatcher.in_context(tick))
+        if self._waiting is not None:
+            self.attach(*self._waiting)
+            self._waiting = None
+
+    def stop_listening(self) -> None:
+        """Nothing of the caller goes in any more."""
+        self._listening = False
+
+    def end(self) -> None:
+        """The call is over."""
+        if self._remove is not None:
+            self._remove()
+            self._remove = None
+        self.lose(self.call.reason or "ended")
+
+    def _tick(self) -> None:
+        now = self.call.engine.loop.time()
+        attached = self._attached
+        settings = self.settings
+        if attached is not None:
+            if attached.socket.waiting > settings.slow_bytes:
+                self.lose("the peer does not read", TRY_AGAIN)
+            elif (now - attached.heard_at) * 1000 > settings.silent_ms:
+                self.lose("the peer is silent", TRY_AGAIN)
+        elif (now - self._lost_at) * 1000 > settings.reconnect_ms and self._listening:
+            self._listening = False
+            self.call.hang_up("connection lost")
+        self._output.pace(round((now - self._began) * self.format.rate))
+
+
+class MediaInput(Processor):
+    """The source: what comes from the caller."""
+
+    role = "source"
+
+    def __init__(self, transport: MediaTransport) -> None:
+        self._transport = transport
+        self.produces = (transport.format,)
+
+    @handles(StartFrame)
+    def on_start(self, frame: StartFrame) -> None:
+        self._transport.begin()
+
+    @handles(EndFrame)
+    def on_end(self, frame: EndFrame) -> None:
+        self._transport.stop_listening()
+
+
+class MediaOutput(PacedOutput):
+    """The sink: what goes to the caller."""
+
+    def __init__(
+        self, transport: MediaTransport, on_word: OnWord | None, on_reply: Callable[[int, bool], None] | None
+    ) -> None:
+        settings = transport.settings
+        super().__init__(
+            transport.format,
+            ahead_ms=settings.ahead_ms,
+            mark_wait_ms=settings.mark_wait_ms,
+            on_word=on_word,
+            on_reply=on_reply,
+        )
+        self._transport = transport
+
+    async def cleanup(self) -> None:
+        self._transport.end()
