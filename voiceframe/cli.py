@@ -22,6 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"voiceframe {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_chat(commands)
+    _add_run(commands)
     _add_soak(commands)
     _add_docs(commands)
     _add_models(commands)
@@ -67,6 +68,26 @@ def _add_chat(commands: _Commands[argparse.ArgumentParser]) -> None:
             show_events=not arguments.no_events,
             words_per_minute=arguments.wpm,
         )
+
+    parser.set_defaults(run=run)
+
+
+def _add_run(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "run",
+        help="take calls for a bot",
+        description="Serve a bot for Twilio's numbers, and print the address to set there. TWILIO_AUTH_TOKEN and "
+        "VOICEFRAME_PUBLIC_URL must be set; `voiceframe docs configuration` has all else.",
+    )
+    parser.add_argument("bot", help="a file or module with `app` or `def bot(call)`: bot.py, bot.py:my_bot")
+    parser.add_argument("--host", help="address to listen at (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, help="port to listen at (default: 8080)")
+    parser.add_argument("--public-url", help="where carriers reach it, such as https://voice.example.com")
+
+    def run(arguments: argparse.Namespace) -> int:
+        from .run_command import run_command
+
+        return run_command(arguments.bot, host=arguments.host, port=arguments.port, public_url=arguments.public_url)
 
     parser.set_defaults(run=run)
 

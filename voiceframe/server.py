@@ -221,11 +221,20 @@ async def read_body(request: Request, settings: ServerSettings) -> bytes:
 # -- to serve it
 
 
-def run(app: App, *, host: str | None = None, port: int | None = None, settings: ServerSettings | None = None) -> int:
+def run(
+    app: App,
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    settings: ServerSettings | None = None,
+    started: Callable[[Gateway, int], None] | None = None,
+) -> int:
     """Serve an app until the process is told to stop (SIGTERM, SIGINT), then let its calls end. Returns the exit code.
 
     On the first signal no more calls are taken and `/readyz` says so; calls have `drain_ms` to end by themselves, then
     they are ended politely. A second signal ends them at once.
+
+    started: told the gateway and the port, when carriers can come.
 
     Raises what the endpoints raise when they are opened, such as for a missing secret, and `ConfigurationError`.
     """
@@ -233,7 +242,8 @@ def run(app: App, *, host: str | None = None, port: int | None = None, settings:
     chosen = chosen.replace(
         **({"host": host} if host is not None else {}), **({"port": port} if port is not None else {})
     )
-    return asyncio.run(serve(Gateway(app, chosen)))
+    gateway = Gateway(app, chosen)
+    return asyncio.run(serve(gateway, started=None if started is None else lambda port: started(gateway, port)))
 
 
 async def serve(
