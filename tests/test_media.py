@@ -402,6 +402,20 @@ def test_a_peer_that_does_not_read_is_given_up_and_the_call_ends_without_another
     run_virtual(main())
 
 
+def test_a_flood_of_sound_costs_its_own_connection() -> None:
+    async def main() -> None:
+        w = await world(media=MediaSettings(burst_ms=1_000))
+        for _ in range(40):
+            w.line.audio(bytes(320))  # 0.8 s at once: the network was held up
+        assert w.line.attached
+        for _ in range(40):
+            w.line.audio(bytes(320))
+        assert w.carrier.closed == [(1008, "more sound than time")]
+        await finish(w)
+
+    run_virtual(main())
+
+
 def test_the_caller_hangs_up() -> None:
     async def main() -> None:
         w = await world()

@@ -23,10 +23,10 @@ from .base import Transport
 from .output import OnWord
 from .paced import PIECE_MS, PacedOutput
 
-__all__ = ["NORMAL", "TRY_AGAIN", "MediaSettings", "MediaSocket", "MediaTransport"]
+__all__ = ["NORMAL", "POLICY", "TRY_AGAIN", "MediaSettings", "MediaSocket", "MediaTransport"]
 
 #: WebSocket close codes (RFC 6455 section 7.4.1).
-NORMAL, TRY_AGAIN = 1000, 1013
+NORMAL, POLICY, TRY_AGAIN = 1000, 1008, 1013
 
 
 class MediaSettings(Settings, prefix="MEDIA"):
@@ -43,6 +43,9 @@ class MediaSettings(Settings, prefix="MEDIA"):
     )
     slow_bytes: int = setting(
         default=65_536, doc="bytes that the peer has not taken, after which its connection is given up", ge=4_096
+    )
+    burst_ms: int = setting(
+        default=5_000, doc="how much more sound than time a connection may bring before it is given up", ge=500
     )
     reconnect_ms: int = setting(default=5_000, doc="how long a call without a connection waits for another one", ge=0)
 
@@ -64,13 +67,14 @@ class MediaSocket(Protocol):
 class _Attached:
     """A socket with the messages of its stream: what the output sends to."""
 
-    __slots__ = ("connection", "heard_at", "outgoing", "socket")
+    __slots__ = ("began_at", "brought", "connection", "heard_at", "outgoing", "socket")
 
     def __init__(self, socket: MediaSocket, outgoing: Outgoing, connection: Connection, now: float) -> None:
         self.socket = socket
         self.outgoing = outgoing
         self.connection = connection
-        self.heard_at = now
+        self.began_at = self.heard_at = now
+        self.brought = 0  # bytes of sound
 
     def send_audio(self, data: bytes) -> None:
         self.socket.send(self.outgoing.audio(data))
@@ -113,6 +117,8 @@ class MediaTransport(Transport):
         self._attached: _Attached | None = None
         self._waiting: tuple[MediaSocket, Outgoing, str] | None = None  # attached before the call began
         self._listening = False
+        self._per_second = format.bytes_per_second
+        self._burst = self._per_second * self.settings.burst_ms // 1000
         self._remove: Callable[[], None] | None = None
         self._began = 0.0  # loop time of sample 0 of the line
         self._lost_at = 0.0
@@ -172,7 +178,11 @@ class MediaTransport(Transport):
         self.messages += 1
         attached = self._attached
         if attached is not None:
-            attached.heard_at = self.call.engine.loop.time()
+            now = attached.heard_at = self.call.engine.loop.time()
+            attached.brought += len(payload)
+            if attached.brought > self._burst + (now - attached.began_at) * self._per_second:
+                self.lose("more sound than time", POLICY)
+                return
         if self._listening and payload:
             self._input.push(InputAudioFrame(self._stream.add(payload)))
 
