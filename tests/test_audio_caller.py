@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import wave
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from voiceframe import Call, Pipeline, Processor, handles, observes
 from voiceframe.audio import PCM_16K, PCMU_8K, Audio, AudioFormat
-from voiceframe.errors import TestKitError
+from voiceframe.errors import SpeechError, TestKitError
 from voiceframe.frames import (
     InputAudioFrame,
     InputDTMFFrame,
@@ -26,6 +27,7 @@ from voiceframe.testing import AudioCaller, dial, run_virtual
 from voiceframe.testing.levels import sounds
 from voiceframe.tones import goertzel, level_dbfs, tone
 from voiceframe.transports import LineConditions
+from voiceframe.transports.loopback import Far
 
 
 class Ear(Processor):
@@ -149,6 +151,64 @@ async def test_coughs_keys_and_other_sounds_go_out_as_they_are() -> None:
     assert b"".join(ear.audio) == caller.sent[: len(b"".join(ear.audio))]
     assert goertzel(caller.sent[-16 * 500 - 1_600 : -1_600], 8_000, 1_000) > -22
     assert len(caller.spoke) == 1 or caller.spoke[0][1] - caller.spoke[0][0] < 700
+
+
+async def test_a_file_is_played_at_the_rate_of_the_line(tmp_path: Path) -> None:
+    with wave.open(str(tmp_path / "question.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(44_100)
+        file.writeframes(tone(1_000, 700, -15, 44_100))
+    async with dial(bot(Ear("Yes.")), via="audio", voice=hum) as caller:
+        await caller.plays_file(tmp_path / "question.wav")
+        await caller.hears("yes")
+        with pytest.raises(SpeechError, match=r"tts\.clip"):
+            await caller.plays_file(tmp_path / "missing.wav")
+    (spoke,) = caller.spoke
+    assert spoke[1] - spoke[0] == pytest.approx(700, abs=3)
+    began = caller.phone.began_ms
+    sound = caller.sent[16 * round(spoke[0] - began) : 16 * round(spoke[1] - began)]
+    assert goertzel(sound, 8_000, 1_000) == pytest.approx(-15, abs=0.5)
+
+
+async def test_a_caller_speaks_into_whatever_telephone_there_is() -> None:
+    @dataclass
+    class Cup:
+        """A telephone without a line."""
+
+        far: Far = field(default_factory=lambda: Far(AudioFormat("pcm_s16le", 16_000)))
+        conditions: LineConditions = field(default_factory=LineConditions)
+        began_ms: int = -1
+        done: list[str] = field(default_factory=list)
+
+        def press(self, digits: str) -> None:
+            self.done.append(digits)
+
+        def hang_up(self) -> None:
+            self.done.append("hang up")
+
+        def lose(self, reason: str = "lost") -> None:
+            self.done.append(reason)
+
+        def tick(self, heard: bytes) -> bytes:
+            said = self.far.source()
+            assert self.far.on_audio is not None
+            self.far.on_audio(heard)
+            return said
+
+    cup = Cup()
+    async with dial(bot(Ear("Yes.")), via="audio") as other:
+        caller = AudioCaller(lambda text: tone(700, 20, -15, 16_000), phone=cup)
+        caller.call = other.call
+        assert (caller.phone, caller.format.rate) == (cup, 16_000)
+        cup.began_ms = -60  # a line that is older than the call
+        assert cup.tick(cup.far.silence) == cup.far.silence
+        caller.interrupts_now("hello")
+        assert cup.tick(tone(440, 20, -15, 16_000)) == tone(700, 20, -15, 16_000)
+        await caller.presses("1")
+    for ((began, ended),) in (caller.spoke, caller.bot_spoke):
+        assert (began, ended) == pytest.approx((-40, -20), abs=1)
+    assert cup.done == ["1"]
 
 
 async def test_the_recording_has_both_sides_aligned(tmp_path: Path) -> None:

@@ -310,14 +310,19 @@ async def serve(
                 stack.callback(loop.remove_signal_handler, number)
         serving = loop.create_task(server.serve())
         waiting = loop.create_task(stop.wait())
-        await up.wait()
-        if server.started and started is not None:
-            started(server.servers[0].sockets[0].getsockname()[1])
-        await asyncio.wait((serving, waiting), return_when=asyncio.FIRST_COMPLETED)
-        _log.info("stopping: %d calls", len(app.calls))
-        await app.drain(settings.drain_ms)
-        server.should_exit = True
-        waiting.cancel()
-        await serving
-        await app.aclose()
+        try:
+            await up.wait()
+            if server.started and started is not None:
+                started(server.servers[0].sockets[0].getsockname()[1])
+            await asyncio.wait((serving, waiting), return_when=asyncio.FIRST_COMPLETED)
+            _log.info("stopping: %d calls", len(app.calls))
+            await app.drain(settings.drain_ms)
+        except asyncio.CancelledError:  # whoever cancels wants no wait
+            await app.drain(0)
+            raise
+        finally:
+            server.should_exit = True
+            waiting.cancel()
+            await serving
+            await app.aclose()
         return 0 if server.started else 1

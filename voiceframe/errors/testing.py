@@ -31,12 +31,24 @@ class TestKitError(VoiceframeError, AssertionError):
         ),
         "test.via": Explanation(
             "dial() cannot call a bot via {via!r}.",
-            'Use `dial(bot, via="text")` or `dial(bot, via="audio")`.',
+            'Use `dial(bot, via="text")`, `dial(bot, via="audio")` or `dial(bot, via="twilio")`.',
         ),
         "test.not-silent": Explanation(
             "The bot spoke until {ended_ms} ms, although the caller had begun to speak over it at {began_ms} ms; "
             "{within_ms} ms were allowed.",
             "Give it longer with `stops_within(...)`, or look at `caller.record.events` for the pause.",
+        ),
+        "test.refused": Explanation(
+            "The call was not taken: {reason}.",
+            "Look at what the bot's side logs, or at `caller.phone.requests` for what was asked and answered.",
+        ),
+        "test.twiml": Explanation(
+            "Twilio would not understand the answer to its webhook: {reason}.",
+            "Answer with the documents of `voiceframe.transports.twilio.twiml`; others this caller does not know.",
+        ),
+        "test.message": Explanation(
+            "Twilio would not understand a message of the stream: {reason}.",
+            "Write it with `voiceframe.serializers.twilio.outgoing(stream_id)`.",
         ),
         "test.tool-not-called": Explanation(
             "{name} was not called with {arguments}. Called: {calls}.",

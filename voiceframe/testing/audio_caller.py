@@ -1,4 +1,4 @@
-"""A caller who speaks and listens, over a line in memory. It records both sides, so that tests measure what was."""
+"""A caller who speaks and listens. It records both sides, so that tests measure what was."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ..errors import TestKitError
 from ..transports.loopback import TICK_MS, LineConditions, LoopbackTransport
 from .caller import BaseCaller
 from .levels import sounds
+from .phone import Phone
 
 __all__ = ["AudioCaller", "Voice"]
 
@@ -33,12 +34,13 @@ _FLOOR_DBFS = -50.0
 
 
 class AudioCaller(BaseCaller):
-    """A caller over audio. Made by `dial(bot, via="audio")`.
+    """A caller over audio, on a line in memory. Made by `dial(bot, via="audio")`.
 
     voice: from a text to mono s16le at the line's rate (8 kHz); by default eSpeak's.
     noise_dbfs: the level of white noise behind the caller, all the time; None for none.
     line: how bad the line is.
     format: what it carries; by default µ-law at 8 kHz.
+    phone: what to speak into, for a line of another kind; then `line` and `format` are that one's.
 
     Words are heard as the output has sent them. Everything else goes by level: `bot_spoke`, `spoke`, `stops_within()`.
     Times are in the call's milliseconds.
@@ -52,16 +54,23 @@ class AudioCaller(BaseCaller):
         line: LineConditions | None = None,
         format: AudioFormat | None = None,
         seed: int = 0,
+        phone: Phone | None = None,
     ) -> None:
-        self.format = format or PCMU_8K
-        self.transport = LoopbackTransport(self.format, conditions=line, on_word=self._on_word, on_reply=self._on_reply)
-        super().__init__(self.transport)
+        transport: LoopbackTransport | None = None
+        if phone is None:
+            phone = transport = LoopbackTransport(
+                format or PCMU_8K, conditions=line, on_word=self._on_word, on_reply=self._on_reply
+            )
+        super().__init__(transport)
+        #: What the caller speaks into: the line in memory, or a carrier's telephone.
+        self.phone: Phone = phone
+        self.format = phone.far.format
         self._pcm = AudioFormat("pcm_s16le", self.format.rate)
         self._voice = voice or _espeak(self.format.rate)
         self._size = 2 * self.format.rate * TICK_MS // 1000
         self._noise = _Noise(noise_dbfs, self.format, seed) if noise_dbfs is not None else None
-        self.transport.far.source = self._next
-        self.transport.far.on_audio = self._on_audio
+        phone.far.source = self._next
+        phone.far.on_audio = self._on_audio
         self._coughs = random.Random(seed)
         self._speech = bytearray()  # s16le that is still to be spoken
         self._sent: list[bytes] = []
@@ -73,12 +82,17 @@ class AudioCaller(BaseCaller):
         self._answer_by_ms: int | None = _GREETING_MS  # until when it waits for the bot to begin
         self._spoke_until_ms = -_HEARD_OUT_MS
 
+    @property
+    def transport(self) -> Phone:
+        """The same as `phone`; on a line in memory that is the bot's transport."""
+        return self.phone
+
     # -- what the line asks for and tells
 
     def _next(self) -> bytes:
         speech, noise = self._speech, self._noise
         if not speech:
-            data = noise.next() if noise is not None else self.transport.far.silence
+            data = noise.next() if noise is not None else self.phone.far.silence
         else:
             pcm = bytes(speech[: self._size])
             del speech[: self._size]
@@ -94,7 +108,7 @@ class AudioCaller(BaseCaller):
     def _on_audio(self, data: bytes) -> None:
         now = self._now_ms
         self._received.append(data)
-        if data == self.transport.far.silence:
+        if data == self.phone.far.silence:
             return
         values = array.array("h", Audio(data, self.format).pcm(self.format.rate))
         if max(values) <= self._floor and min(values) >= -self._floor:
@@ -114,8 +128,13 @@ class AudioCaller(BaseCaller):
     @property
     def _now_ms(self) -> int:
         """Up to where the line has carried sound, in the call's time; while a tick runs, its beginning."""
-        began = self.transport.began_ms
-        return max(0, began) + len(self._received) * TICK_MS
+        return self._began_ms + len(self._received) * TICK_MS
+
+    @property
+    def _began_ms(self) -> int:
+        """When the first piece was, in the call's time; 0 before."""
+        began = self.phone.began_ms
+        return 0 if began == -1 else began
 
     # -- what the caller does
 
@@ -132,7 +151,7 @@ class AudioCaller(BaseCaller):
         that does not answer at all is given 8 s.
         """
         async with asyncio.timeout(_PATIENCE_MS / 1000):
-            while not self.call.ended:
+            while not self._over:
                 due = self._answer_by_ms
                 if due is None:
                     due = self._sound_ms + pause_ms
@@ -162,6 +181,23 @@ class AudioCaller(BaseCaller):
         self._speak(pcm)
         await self._said()
 
+    async def plays_file(self, path: str | os.PathLike[str]) -> None:
+        """Let an audio file be heard from the caller's side: a WAV of any rate. Returns when all of it is sent.
+
+        Raises `SpeechError` (`tts.clip`) if it cannot be read.
+        """
+        from ..processors.tts.clips import Clip
+
+        clip = Clip(os.fspath(path), self._pcm)
+        pcm = bytearray()
+        clip.open()
+        try:
+            while piece := clip.read():
+                pcm += piece
+        finally:
+            clip.close()
+        await self.plays(bytes(pcm))
+
     async def coughs(self, *, dbfs: float = -18.0, after_ms: int | None = None) -> None:
         """Cough: once or twice, for a third of a second each, without a word; never twice the same.
 
@@ -183,7 +219,7 @@ class AudioCaller(BaseCaller):
             await self._said()
         else:
             self._forget()
-            self.transport.press(digits)
+            self.phone.press(digits)
             self._answer_by_ms = self._now_ms + _ANSWER_MS
             await asyncio.sleep(0)
 
@@ -197,7 +233,7 @@ class AudioCaller(BaseCaller):
         self._answer_by_ms = None
 
     async def _said(self) -> None:
-        while self._speech and not self.call.ended:
+        while self._speech and not self._over:
             await self._wait(250)
 
     async def _bot_speaks(self, for_ms: int) -> None:
@@ -214,9 +250,7 @@ class AudioCaller(BaseCaller):
         (`test.not-silent`), an `AssertionError`, if it takes longer than `ms`.
         """
         began = self._utterances[-1][0] if self._utterances else 0.0
-        while (
-            not self.call.ended and self._now_ms - self._sound_ms < _ONSET_MS and self._now_ms < began + ms + _ONSET_MS
-        ):
+        while not self._over and self._now_ms - self._sound_ms < _ONSET_MS and self._now_ms < began + ms + _ONSET_MS:
             await self._wait(TICK_MS)
         ended = next((end for start, end in self.bot_spoke if start <= began < end), began)
         if ended - began > ms:
@@ -228,7 +262,7 @@ class AudioCaller(BaseCaller):
     @property
     def bot_spoke(self) -> list[tuple[float, float]]:
         """When the bot was to be heard at this end, by level: (start, end) of each stretch."""
-        began = max(0, self.transport.began_ms)
+        began = self._began_ms
         return [(began + a, began + b) for a, b in sounds(self.received, self.format.rate, floor_dbfs=_FLOOR_DBFS)]
 
     @property

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..audio import AudioFormat
     from ..transports.loopback import LineConditions
     from .audio_caller import AudioCaller, Voice
+    from .twilio_caller import TwilioCaller
 
 __all__ = ["BaseCaller", "Caller", "dial"]
 
@@ -35,16 +36,17 @@ class BaseCaller:
 
     call: Call
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport | None) -> None:
         #: What the call has come to so far.
         self.record = CallTranscript()
-        self._line = transport
+        self._line = transport  # of the bot; None where its endpoint makes that
         self._heard = ""  # since the caller last spoke
         self._reply = 0
         self._news = asyncio.Event()
 
     async def dial(self, app: App, seed: int) -> None:
         """Call the bot of `app`. Raises what `App.take()` raises."""
+        assert self._line is not None
         self.call = await app.take(self._line, id=f"call_{seed:08}", seed=seed)
         self.call.answered()
         await asyncio.sleep(0.02)  # a greeting has begun by now
@@ -74,7 +76,7 @@ class BaseCaller:
             if match:
                 return match
             left_ms = round((deadline - asyncio.get_running_loop().time()) * 1000)
-            if left_ms <= 0 or self.call.ended:
+            if left_ms <= 0 or self._over:
                 raise TestKitError.of(
                     "test.not-heard",
                     expected=repr(pattern),
@@ -106,8 +108,12 @@ class BaseCaller:
                 await self._news.wait()
         return self._news.is_set()
 
+    @property
+    def _over(self) -> bool:
+        return self.call.ended
+
     def _check_running(self, what: str) -> None:
-        if self.call.ended or self.call.engine.ending:
+        if self._over or self.call.engine.ending:
             raise TestKitError.of("test.ended", reason=self.call.reason, what=what)
 
     def _forget(self) -> None:
@@ -136,7 +142,7 @@ class Caller(BaseCaller):
         """Wait until the bot has said all that it has to say, and return what was heard since the caller last spoke."""
         quiet_ms = 0
         async with asyncio.timeout(_PATIENCE_MS / 1000):
-            while not self.call.ended:
+            while not self._over:
                 if self.call.engine.dispatcher.backlog:
                     await asyncio.sleep(0)  # what waits there may be the turn, or the beginning of an answer
                     continue
@@ -195,10 +201,22 @@ def dial(
     settings: CallSettings | None = None,
     engine_settings: EngineSettings | None = None,
 ) -> AbstractAsyncContextManager[AudioCaller]: ...
+@overload
 def dial(
     bot: Bot | str,
     *,
-    via: Literal["text", "audio"] = "text",
+    via: Literal["twilio"],
+    seed: int = 0,
+    voice: Voice | None = None,
+    noise_dbfs: float | None = None,
+    line: LineConditions | None = None,
+    settings: CallSettings | None = None,
+    engine_settings: EngineSettings | None = None,
+) -> AbstractAsyncContextManager[TwilioCaller]: ...
+def dial(
+    bot: Bot | str,
+    *,
+    via: Literal["text", "audio", "twilio"] = "text",
     seed: int = 0,
     words_per_minute: int = 180,
     voice: Voice | None = None,
@@ -211,9 +229,11 @@ def dial(
     """Call a bot. The caller hangs up when the block is left, if the call has not ended by then.
 
     bot: a function of the call, or where to find one (`"examples/echo.py"`).
-    via: `"text"` types and reads, at the pace of speech; `"audio"` speaks and listens over a line in memory.
+    via: `"text"` types and reads, at the pace of speech; `"audio"` speaks and listens over a line in memory; `"twilio"`
+    does so as a caller whom Twilio puts through, with its webhook and its stream, in memory as well.
     words_per_minute: the pace, for text.
-    voice, noise_dbfs, line, format: for audio, see `AudioCaller`.
+    voice, noise_dbfs, line: for audio and Twilio, see `AudioCaller`; Twilio's line may be `TwilioConditions`.
+    format: for audio. Twilio has µ-law at 8 kHz only.
     """
     caller: BaseCaller
     if via == "text":
@@ -222,6 +242,18 @@ def dial(
         from .audio_caller import AudioCaller
 
         caller = AudioCaller(voice, noise_dbfs=noise_dbfs, line=line, format=format, seed=seed)
+    elif via == "twilio":
+        from .twilio_caller import dialled
+
+        return dialled(
+            bot,
+            seed=seed,
+            voice=voice,
+            noise_dbfs=noise_dbfs,
+            line=line,
+            settings=settings,
+            engine_settings=engine_settings,
+        )
     else:
         raise TestKitError.of("test.via", via=via)
     return _dialled(caller, bot, seed, settings, engine_settings)

@@ -116,6 +116,7 @@ class MediaTransport(Transport):
         self._stream = AudioStream(format)
         self._attached: _Attached | None = None
         self._waiting: tuple[MediaSocket, Outgoing, str] | None = None  # attached before the call began
+        self._gone = ""  # why the caller left before the call began
         self._listening = False
         self._per_second = format.bytes_per_second
         self._burst = self._per_second * self.settings.burst_ms // 1000
@@ -171,6 +172,17 @@ class MediaTransport(Transport):
         """Whether there is a connection."""
         return self._attached is not None
 
+    @property
+    def ending(self) -> bool:
+        """Whether the call is over, or about to be."""
+        return self._leg is not None and self.call.engine.ending
+
+    def serves(self, socket: MediaSocket) -> bool:
+        """Whether this socket is the one of the line: it may have been given up, or another one may have come."""
+        if self._attached is not None:
+            return self._attached.socket is socket
+        return self._waiting is not None and self._waiting[0] is socket
+
     # -- what comes
 
     def audio(self, payload: bytes) -> None:
@@ -197,8 +209,10 @@ class MediaTransport(Transport):
 
     def stopped(self, reason: str = "hangup") -> None:
         """The caller has left."""
-        if self._leg is not None:
-            self._leg.close(reason)
+        if self._leg is None:  # the bot is still being made
+            self._gone = reason
+            return
+        self._leg.close(reason)
         self.call.hang_up(reason)
 
     # -- the line
@@ -216,6 +230,8 @@ class MediaTransport(Transport):
         if self._waiting is not None:
             self.attach(*self._waiting)
             self._waiting = None
+        if self._gone:
+            self.stopped(self._gone)
 
     def stop_listening(self) -> None:
         """Nothing of the caller goes in any more."""
@@ -237,7 +253,10 @@ class MediaTransport(Transport):
                 self.lose("the peer does not read", TRY_AGAIN)
             elif (now - attached.heard_at) * 1000 > settings.silent_ms:
                 self.lose("the peer is silent", TRY_AGAIN)
-        elif (now - self._lost_at) * 1000 > settings.reconnect_ms and self._listening:
+        elif not self._listening:  # the call ends, and gets no other connection
+            if not self._output.idle:
+                self._output.abandon()
+        elif (now - self._lost_at) * 1000 > settings.reconnect_ms:
             self._listening = False
             self.call.hang_up("connection lost")
         self._output.pace(round((now - self._began) * self.format.rate))

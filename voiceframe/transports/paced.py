@@ -145,6 +145,14 @@ class PacedOutput(AudioOutput):
         if self._sender is not None:
             self._send(self._sender, self.playout.position + self._samples)  # the fade, at once
 
+    def abandon(self) -> None:
+        """Nobody is there any more, and nobody will be: what waits is not going to be heard."""
+        self.playout.take(0)
+        self._ledger.forget(lambda _: True)
+        self.playout.cut(lambda _: True, keys=True)
+        self.playout.back(self.playout.position, b"")
+        self._taken()
+
     # -- what the base asks
 
     @property

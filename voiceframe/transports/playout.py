@@ -360,12 +360,13 @@ class Playout:
         self._sounding = None
         self.position = position
 
-    def cut(self, dead: Callable[[int], bool]) -> None:
-        """An interruption: the replies whose numbers are `dead` stop. It also ends a pause."""
+    def cut(self, dead: Callable[[int], bool], *, keys: bool = False) -> None:
+        """An interruption: the replies whose numbers are `dead` stop, and with `keys` the sound of none. It also ends a
+        pause."""
         self._settle(whole=True)
         kept: deque[_Queue] = deque()
         for queue in self._replies:
-            if not queue.number or not dead(queue.number):
+            if not (dead(queue.number) if queue.number else keys):
                 kept.append(queue)
                 continue
             if queue is self._sounding:

@@ -41,6 +41,8 @@ _log = logging.getLogger("voiceframe.twilio")
 #: WebSocket close codes (RFC 6455 section 7.4.1).
 _UNSUPPORTED, _INVALID, _POLICY, _TOO_BIG = 1003, 1007, 1008, 1009
 _TOKEN: Final = "token"
+#: How long a peer may take to take that it is over.
+_CLOSE_MS: Final = 2_000
 
 
 class _Asked(NamedTuple):
@@ -168,7 +170,8 @@ class Twilio:
         assert tokens is not None
         line = self._lines.get(call_id)
         if line is not None:
-            if line.attached or line.call.engine.ending:
+            # It may still seem to have a stream: Twilio asks when that is over, and we may not have been told.
+            if line.ending:
                 return twiml.hang_up()
         elif tokens.known(call_id):
             return twiml.hang_up()
@@ -196,6 +199,11 @@ class Twilio:
         socket = _Socket(websocket)
         try:
             await self._serve(websocket, socket)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not socket.given_up or task is None:
+                raise
+            task.uncancel()  # the peer takes nothing, not even that it is over
         finally:
             await socket.aclose()
 
@@ -243,6 +251,9 @@ class Twilio:
                 elif size > settings.handshake_bytes:
                     socket.close(_POLICY, "too much before the start")
                     return
+            elif not line.serves(socket):  # it was given up, or another one has come
+                socket.close(_POLICY, "not the stream of this call")
+                return
             elif isinstance(message, Media):
                 if message.track == "inbound":
                     line.audio(message.payload)
@@ -286,6 +297,7 @@ class Twilio:
         if line is not None:
             line.attach(socket, outgoing, started.stream_id)
             return line
+        parameters = {name: value for name, value in started.custom.items() if name != _TOKEN}
         line = self.line(call_id)
         line.attach(socket, outgoing, started.stream_id)
         self._lines[call_id] = line
@@ -294,7 +306,7 @@ class Twilio:
                 line,
                 from_=asked.from_,
                 to=asked.to,
-                metadata={"call_sid": call_id, "parameters": dict(started.custom), **_public(asked.fields)},
+                metadata={"call_sid": call_id, "parameters": parameters, **_public(asked.fields)},
             )
         except BaseException as error:
             del self._lines[call_id]
@@ -347,6 +359,9 @@ class _Socket:
         self._more = asyncio.Event()
         self._closing: tuple[int, str] | None = None
         self._broken = False
+        #: Whether the peer has not even taken that it is over.
+        self.given_up = False
+        self._handler = asyncio.current_task()
         self._writer = asyncio.get_running_loop().create_task(self._write())
 
     @property
@@ -365,6 +380,12 @@ class _Socket:
             if code != NORMAL:
                 self._queue.clear()
             self._more.set()
+            asyncio.get_running_loop().call_later(_CLOSE_MS / 1000, self._give_up)
+
+    def _give_up(self) -> None:
+        if not self._writer.done() and self._handler is not None and not self._handler.done():
+            self.given_up = True
+            self._handler.cancel()
 
     async def _write(self) -> None:
         send = self._websocket.send_text
@@ -390,7 +411,7 @@ class _Socket:
     async def aclose(self) -> None:
         """Let the writer finish, but not for long."""
         self.close(NORMAL, "")
-        _, late = await asyncio.wait((self._writer,), timeout=1)
+        _, late = await asyncio.wait((self._writer,), timeout=0 if self.given_up else 1)
         for task in late:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
