@@ -268,7 +268,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=48)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--confidence", type=float, default=0.3)
+    parser.add_argument("--confidence", type=float, default=0.35)
     parser.add_argument("--fit", action="store_true")
     parser.add_argument("--voices", action="store_true")
     parser.add_argument("--only", choices=["accuracy", "speed"])

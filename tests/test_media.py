@@ -281,21 +281,29 @@ def test_marks_of_an_interrupted_reply_say_nothing_about_the_next_one() -> None:
     run_virtual(main())
 
 
-def test_a_pause_holds_what_was_not_sent_and_nothing_is_lost() -> None:
+@pytest.mark.parametrize("at_ms", [600, 613, 1_999, 2_150])
+@pytest.mark.parametrize("latency_ms", [0, 40])
+def test_a_pause_holds_at_once_and_nothing_is_lost(at_ms: int, latency_ms: int) -> None:
     async def main() -> None:
-        w = await world()
+        w = await world(latency_ms=latency_ms)
         reply = w.says.reply(10)
-        await asyncio.sleep(0.6)
+        await asyncio.sleep(at_ms / 1000)
         w.says.push(PauseFrame(reply))
         await asyncio.sleep(0.5)
         played = len(w.carrier.played)
+        last_ms = w.carrier.played[-1][0]
+        assert last_ms - 40 <= at_ms + latency_ms + 20  # the fade behind it included
         await asyncio.sleep(1)
         assert len(w.carrier.played) == played
+        heard = len(w.heard(reply).split())
         w.says.push(ResumeFrame(reply))
         await asyncio.sleep(3)
         assert w.heard(reply).split() == [f"w{n}" for n in range(10)]
-        whole = [value for value in _samples(w.carrier.sound()) if value]
-        assert abs(len(whole) - 10 * 1_600) < 700  # but for the silence behind the fade, and zeros of the tone
+        assert heard < 10 or at_ms > 2_000
+        assert w.over == [(reply, True)]
+        # What the carrier has played while it did not know yet is said again, and a fade; but nothing is missing.
+        whole = sum(len(data) for _, data in w.carrier.played) / 16
+        assert 2_000 <= whole <= 2_000 + 2 * latency_ms + 80
         await finish(w)
 
     run_virtual(main())

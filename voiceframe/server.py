@@ -106,6 +106,9 @@ class Gateway:
         for endpoint in app.endpoints:
             if isinstance(endpoint, WebEndpoint):
                 routes += endpoint.routes(self)
+        from .doctor import probe_routes  # it imports this module
+
+        routes += probe_routes(self)
         self._asgi = applications.Starlette(routes=routes, lifespan=self._lifespan)
 
     async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from .playout import PlayoutListener
+from .playout import Playout, PlayoutListener
 
 __all__ = ["Ahead"]
 
@@ -164,6 +164,40 @@ class Ahead:
         self._sounded.discard(reply)
         self._torn.discard(reply)
         self._listener.over(reply, self._said.pop(reply, ""), complete, sounded)
+
+    def split(self, position: int) -> None:
+        """The line is about to be told to clear at this position, in the middle of a piece."""
+        for place, entry in enumerate(self._entries):
+            if isinstance(entry, _Played) and entry.position < position < entry.position + entry.samples:
+                samples = position - entry.position
+                head, rest = entry.data[: samples * self._width], entry.data[samples * self._width :]
+                self._entries[place] = _Played(position, entry.reply, rest, entry.samples - samples)
+                self._entries.insert(place, _Played(entry.position, entry.reply, head, samples))
+                break
+        self.sounded(position)
+
+    def recall(self, playout: Playout) -> tuple[bytes, int] | None:
+        """The line is told to clear, and what has not sounded is to be played again later: it goes back to the playout.
+
+        Returns the sound that will be missing, and the position at which it would have begun; None if there is none.
+        """
+        entries = self._entries
+        sound = [entry for entry in entries if isinstance(entry, _Played)]
+        if not sound:
+            return None
+        first = sound[0].position
+        replies = list(dict.fromkeys(entry.reply for entry in sound))
+        self._entries = deque(entry for entry in entries if entry.reply not in replies)
+        for reply in reversed(replies):
+            own = [entry for entry in entries if entry.reply == reply]
+            pieces = [entry for entry in own if isinstance(entry, _Played)]
+            words = [
+                (min(entry.position - pieces[0].position, sum(piece.samples for piece in pieces)), entry.text)
+                for entry in own
+                if isinstance(entry, _Word)
+            ]
+            playout.take_back(reply, [piece.data for piece in pieces], words, started=reply in self._sounded)
+        return b"".join(entry.data for entry in sound), first
 
     def lose(self, position: int) -> None:
         """The connection is gone: what had not sounded by then never will, and its marks will not come."""

@@ -259,7 +259,11 @@ class MediaTransport(Transport):
         elif (now - self._lost_at) * 1000 > settings.reconnect_ms:
             self._listening = False
             self.call.hang_up("connection lost")
-        self._output.pace(round((now - self._began) * self.format.rate))
+        self._output.pace(self.position())
+
+    def position(self) -> int:
+        """The sample of the line at which the clock is now."""
+        return round((self.call.engine.loop.time() - self._began) * self.format.rate)
 
 
 class MediaInput(Processor):
@@ -295,6 +299,9 @@ class MediaOutput(PacedOutput):
             on_reply=on_reply,
         )
         self._transport = transport
+
+    def position(self) -> int:
+        return self._transport.position()
 
     async def cleanup(self) -> None:
         self._transport.end()

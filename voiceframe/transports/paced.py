@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ..audio import AudioFormat
-from ..frames import InterruptionFrame
+from ..frames import InterruptionFrame, PauseFrame
 from ..processor import handles
 from .ahead import Ahead
 from .output import AudioOutput, OnWord
@@ -132,9 +132,30 @@ class PacedOutput(AudioOutput):
         def dead(reply: int) -> bool:
             return bool(reply) and not self.alive(reply)
 
-        self.playout.take(0)  # what was sent to its end is over, and in the ledger
+        self._settle()
         cleared = self._ledger.forget(dead)
         self.playout.cut(dead)
+        self._clear(cleared)
+
+    @handles(PauseFrame)
+    def on_pause(self, frame: PauseFrame) -> None:
+        """Hold it at once: what the carrier has not played comes back, to be sent again."""
+        self._settle()
+        recalled = self._ledger.recall(self.playout) if self._sender is not None else None
+        self.playout.pause()
+        self._clear(recalled)
+
+    def position(self) -> int:
+        """The sample of the line at which the clock is now."""
+        return self._clock
+
+    def _settle(self) -> None:
+        """Find out what has sounded up to this moment."""
+        self.playout.take(0)  # what was sent to its end is over, and in the ledger
+        self._clock = self.position()
+        self._ledger.split(min(self._clock, self.playout.position))
+
+    def _clear(self, cleared: tuple[bytes, int] | None) -> None:
         if cleared is None:
             return
         if self._sender is not None:

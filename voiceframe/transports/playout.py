@@ -350,6 +350,32 @@ class Playout:
         text = queue.unreported
         self._news.append(lambda: self._listener.over(number, text, complete, sounded))
 
+    def take_back(self, reply: int, pieces: list[bytes], words: list[tuple[int, str]], *, started: bool) -> None:
+        """Sound of a reply that was taken and not played waits again, before all that waits.
+
+        words: each with the sample of this sound at which it is over. started: whether any of the reply was played.
+        Call it for the last reply first.
+        """
+        samples = sum(map(len, pieces)) // self._width
+        queue = next((queue for queue in self._replies if queue.number == reply), None)
+        if queue is None:
+            queue = _Queue(reply, ended=True, came=samples, played=samples)
+            self._over.discard(reply)
+        else:
+            self._replies.remove(queue)
+        self._replies.appendleft(queue)
+        if queue.skip and queue.pieces:
+            queue.pieces[0] = queue.pieces[0][queue.skip :]
+            queue.skip = 0
+        queue.pieces.extendleft(reversed(pieces))
+        queue.waiting += samples * self._width
+        self._waiting += samples * self._width
+        queue.played -= samples
+        queue.words.extendleft((queue.played + end, word) for end, word in reversed(words))
+        queue.started = started
+        queue.rise = 0 if started else -1
+        queue.gap_from = -1
+
     def back(self, position: int, sound: bytes) -> None:
         """The line has gone back to this position: `sound`, which was taken there, was not played and never will be.
 

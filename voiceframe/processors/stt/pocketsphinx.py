@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 __all__ = ["PocketSphinxSTT", "PocketSphinxSettings"]
 
 
-#: On virtual time a segment is recognized in a tenth of what it lasts: about what it takes (`benchmarks/stt.py`).
-_SPEED: Constant = 10
+#: On virtual time a segment is recognized in a twenty-fifth of what it lasts: about what it takes (`benchmarks/stt.py`).
+_SPEED: Constant = 25
 
 
 class PocketSphinxSettings(Settings, prefix="POCKETSPHINX"):
     """How `PocketSphinxSTT` listens."""
 
     confidence: float = setting(
-        default=0.3, doc="how sure it must be; below, what was said is taken to be outside of the grammar", ge=0, le=1
+        default=0.35, doc="how sure it must be; below, what was said is taken to be outside of the grammar", ge=0, le=1
     )
     alternatives: int = setting(
         default=0, doc="what else it may have been: how many at most; each costs as much time as the first", ge=0, le=5
