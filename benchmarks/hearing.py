@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
-import importlib
 import random
 import statistics
 import subprocess
@@ -34,7 +33,6 @@ import numpy as np
 
 from voiceframe import Call, Pipeline, Processor, handles
 from voiceframe.audio import PCM_8K, PCMU_8K, Audio
-from voiceframe.bots import load_bot
 from voiceframe.call import CallSettings
 from voiceframe.clock import run_virtual
 from voiceframe.codecs import Decoder, Encoder
@@ -57,7 +55,6 @@ from voiceframe.transports.loopback import TICK_MS, LineConditions, LoopbackTran
 from . import _resamplers
 from ._report import machine
 
-ROOT = Path(__file__).resolve().parent.parent
 #: Median, the value that 90 % do not exceed, most.
 Row = tuple[float, float, float]
 
@@ -225,7 +222,9 @@ def run_first() -> float:
 
 async def _answers(calls: int, seed: int) -> dict[str, list[float]]:
     """For each answer to something that was said: the parts of its latency, and the whole as it was to be heard."""
-    from .clinic_calls import converse, find_starts
+    from voiceframe.demo.sounding import find_starts
+
+    from .clinic_calls import converse
 
     now = datetime.now(ZoneInfo("Europe/London")).replace(tzinfo=None)  # the clinic's
     found: dict[str, list[float]] = defaultdict(list)
@@ -324,16 +323,15 @@ HOLD_MS = 21_000
 
 async def _hold(count: int, folder: Path, recorded: bool) -> tuple[list[Call], int]:
     """So many calls of the clinic, each with a caller who does not keep what is heard; and how many turns they had."""
-    sys.path.insert(0, str(ROOT / "examples"))
-    calendars = importlib.import_module("clinic_calendar")
-    bot = load_bot(str(ROOT / "examples" / "clinic.py"))
+    from voiceframe.demo import calendar, clinic
+
     calls: list[Call] = []
     turns: list[str] = []
     for number in range(count):
         transport = LoopbackTransport()
         call = Call(transport, seed=number, id=f"call_{number}", settings=CallSettings(reprompt=""))
-        call.data["calendar"] = calendars.Calendar(folder / f"{number}.db")
-        pipeline = bot(call)
+        call.data["calendar"] = calendar.Calendar(folder / f"{number}.db")
+        pipeline = clinic.bot(call)
         observers = [*pipeline.observers, *([Recorder(folder / "{call}.wav")] if recorded else [])]
         await call.start(Pipeline(pipeline.elements, observers=observers))
         call.answered()

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from examples.clinic_calendar import Booked, Calendar, Taken, times
 from voiceframe.chat import chat
+from voiceframe.demo.calendar import Booked, Calendar, Taken, times
 from voiceframe.flow import Flow
 from voiceframe.testing import Caller, dial
 

@@ -11,21 +11,13 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "examples")]
+sys.path.insert(0, str(ROOT))
 
 pytest.importorskip("espeakng_loader", reason="needs voiceframe[local]")
 
-from benchmarks.clinic_calls import (  # noqa: E402
-    Samples,
-    Starts,
-    Stretch,
-    call_clinic,
-    converse,
-    distinct,
-    find_starts,
-    trace,
-)
+from benchmarks.clinic_calls import call_clinic, converse, distinct  # noqa: E402
 from voiceframe.clock import run_virtual  # noqa: E402
+from voiceframe.demo.sounding import Samples, Starts, Stretch, find_starts, trace  # noqa: E402
 from voiceframe.models import POCKETSPHINX, places  # noqa: E402
 from voiceframe.testing import CallTranscript  # noqa: E402
 

@@ -21,8 +21,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"voiceframe {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _add_demo(commands)
     _add_chat(commands)
     _add_run(commands)
+    _add_check(commands)
+    _add_doctor(commands)
     _add_soak(commands)
     _add_docs(commands)
     _add_models(commands)
@@ -38,6 +41,57 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 _Commands = argparse._SubParsersAction  # the public name for this type does not exist
+
+
+def _add_demo(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "demo",
+        help="hear and see a whole telephone call on this machine",
+        description="A clinic's bot is called as by way of Twilio, over a WebSocket on this machine and at real speed, "
+        "by a caller who corrects, coughs, interrupts and presses a key. The exit code is 0 if the appointment was "
+        "booked and its confirmation heard to the end.",
+    )
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--runs", type=_count, metavar="N", help="make N fast calls; 95 %% must be good")
+    what.add_argument("--load", type=_count, metavar="N", help="make N calls at once at real speed; 95 %% must be good")
+    what.add_argument("--say", metavar="TEXT", help="say this one thing, and show what was understood and answered")
+    what.add_argument("--wav", metavar="FILE", help="the same with the sound of a WAV file")
+    what.add_argument(
+        "--break",
+        dest="part",
+        choices=("stt", "tts", "db", "socket"),
+        help="kill this part in the middle of a turn, and show what notices and mends that",
+    )
+    parser.add_argument("--seed", type=int, help="who calls, and what for (default: 1)")
+    parser.add_argument("--fast", action="store_true", help="in memory, on virtual time: the same bytes in a second")
+    parser.add_argument("--out", metavar="DIR", help="where the files go (default: demo-calls/<time or seed>)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+
+    def run(arguments: argparse.Namespace) -> int:
+        from .demo.command import demo, demo_load, demo_runs
+
+        if arguments.load is not None:
+            return demo_load(arguments.load, seed=arguments.seed, as_json=arguments.json)
+        if arguments.runs is not None:
+            return demo_runs(arguments.runs, seed=arguments.seed, as_json=arguments.json)
+        return demo(
+            seed=arguments.seed,
+            fast=arguments.fast,
+            say=arguments.say,
+            wav=arguments.wav,
+            part=arguments.part,
+            folder=arguments.out,
+            as_json=arguments.json,
+        )
+
+    parser.set_defaults(run=run)
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("it must be 1 or more")
+    return number
 
 
 def _add_chat(commands: _Commands[argparse.ArgumentParser]) -> None:
@@ -88,6 +142,60 @@ def _add_run(commands: _Commands[argparse.ArgumentParser]) -> None:
         from .run_command import run_command
 
         return run_command(arguments.bot, host=arguments.host, port=arguments.port, public_url=arguments.public_url)
+
+    parser.set_defaults(run=run)
+
+
+_FORMATS = ("text", "json", "markdown", "html")
+
+
+def _add_check(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "check",
+        help="see whether a bot has all that it will need",
+        description="Load a bot, link the pipeline of a call that nobody makes, and check names, settings, environment "
+        "variables, models, files, secrets and certificates. Nobody is called. The exit code is 1 if something is "
+        "missing.",
+    )
+    parser.add_argument("bot", help="a file or module with `app` or `def bot(call)`: bot.py, bot.py:my_bot")
+    parser.add_argument("--format", choices=_FORMATS, default="text")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 for a warning too")
+
+    def run(arguments: argparse.Namespace) -> int:
+        from .check_command import check_command
+
+        return check_command(arguments.bot, form=arguments.format, strict=arguments.strict)
+
+    parser.set_defaults(run=run)
+
+
+def _add_doctor(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "doctor",
+        help="see whether carriers reach this gateway",
+        description="Fetch the gateway's own public URL, and check DNS, TLS, the proxy, the stream, the clock, and the "
+        "account at Twilio. What listens on the port is asked; if nothing does, the doctor listens there while it "
+        "asks. Run it on the machine of the gateway, with the settings of the gateway. The exit code is 1 if a call "
+        "would fail.",
+    )
+    parser.add_argument("bot", nargs="?", help="the bot or app, if its endpoint has settings of its own")
+    parser.add_argument("--host", help="where the gateway listens (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, help="its port (default: 8080)")
+    parser.add_argument("--public-url", help="where carriers reach it, such as https://voice.example.com")
+    parser.add_argument("--format", choices=_FORMATS, default="text")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 for a warning too")
+
+    def run(arguments: argparse.Namespace) -> int:
+        from .doctor import doctor
+
+        return doctor(
+            arguments.bot,
+            host=arguments.host,
+            port=arguments.port,
+            public_url=arguments.public_url,
+            form=arguments.format,
+            strict=arguments.strict,
+        )
 
     parser.set_defaults(run=run)
 

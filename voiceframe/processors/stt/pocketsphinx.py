@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["PocketSphinxSTT", "PocketSphinxSettings"]
 
 
-#: On virtual time a segment is recognized in a twenty-fifth of what it lasts: about what it takes (`benchmarks/stt.py`).
+#: On virtual time a segment takes a twenty-fifth of what it lasts: about what it does take (`benchmarks/stt.py`).
 _SPEED: Constant = 25
 
 

@@ -17,21 +17,11 @@ from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Literal
 
-from clinic_calendar import (  # type: ignore[import-not-found]  # it lies beside this file
-    CLOSED,
-    DOCTORS,
-    HORIZON_DAYS,
-    LAST,
-    OPENS,
-    PATIENTS,
-    STEP_MINUTES,
-    times,
-)
-
-from voiceframe.flow import Date, Time
-from voiceframe.flow.slots import Context
-from voiceframe.flow.words import MONTHS, ORDINALS, WEEKDAYS, spell
-from voiceframe.testing import AudioCaller, Caller
+from ..flow import Date, Time
+from ..flow.slots import Context
+from ..flow.words import MONTHS, ORDINALS, WEEKDAYS, spell
+from ..testing import AudioCaller, Caller
+from .calendar import CLOSED, DOCTORS, HORIZON_DAYS, LAST, OPENS, PATIENTS, STEP_MINUTES, times
 
 DAY = Date("day", earliest_days=1, latest_days=HORIZON_DAYS, closed=CLOSED)
 AT = Time("at", earliest=OPENS, latest=LAST, step_minutes=STEP_MINUTES)
@@ -103,18 +93,7 @@ def make_plan(seed: int, now: datetime) -> Plan:
         "day": rng.choice(day_forms(day, now)),
         "at": rng.choice(time_forms(at)),
     }
-    change = None
-    if rng.random() < 0.3:
-        slot = rng.choice(("doctor", "day", "at"))
-        if slot == "doctor":
-            other = rng.choice([name for name in DOCTORS if name != doctor])
-            change = (slot, other, other.replace("Dr", "doctor"))
-        elif slot == "day":
-            new_day = _pick_day(rng, now, but=day)
-            change = (slot, DAY.say(new_day), rng.choice(day_forms(new_day, now)))
-        else:
-            new_at = rng.choice([other for other in times() if other != at])
-            change = (slot, AT.say(new_at), rng.choice(time_forms(new_at)))
+    change = change_of_mind(rng, doctor, day, at, now) if rng.random() < 0.3 else None
     tricks: tuple[Trick, ...] = ("cough", "silence", "help", "repeat", "aside", "interrupt")
     return Plan(
         seed=seed,
@@ -134,6 +113,19 @@ def make_plan(seed: int, now: datetime) -> Plan:
         aside=rng.choice(ASIDES),
         polite={name: rng.choice(("", "", " please")) for name in SLOTS},
     )
+
+
+def change_of_mind(rng: random.Random, doctor: str, day: date, at: time, now: datetime) -> tuple[str, str, str]:
+    """The slot in which they want something else after all, its new value, and how it is said."""
+    slot = rng.choice(("doctor", "day", "at"))
+    if slot == "doctor":
+        other = rng.choice([name for name in DOCTORS if name != doctor])
+        return slot, other, other.replace("Dr", "doctor")
+    if slot == "day":
+        new_day = _pick_day(rng, now, but=day)
+        return slot, DAY.say(new_day), rng.choice(day_forms(new_day, now))
+    new_at = rng.choice([other for other in times() if other != at])
+    return slot, AT.say(new_at), rng.choice(time_forms(new_at))
 
 
 def _pick_day(rng: random.Random, now: datetime, but: date | None = None) -> date:
