@@ -12,7 +12,7 @@ from typing import Any
 
 from .errors import ConfigurationError
 
-__all__ = ["load_bot"]
+__all__ = ["load_app", "load_bot"]
 
 
 def load_bot(where: str) -> Callable[[Any], Any]:
@@ -28,6 +28,26 @@ def load_bot(where: str) -> Callable[[Any], Any]:
     if not callable(bot):
         raise ConfigurationError.of("bot.no-bot", path=path, name=name)
     return bot  # type: ignore[no-any-return]
+
+
+def load_app(where: str) -> Any:
+    """What `where` names: the `App` called `app` of that file or module, else its bot. Nothing is opened for it.
+
+    Raises `ConfigurationError`, and whatever the file raises.
+    """
+    from .app import App  # it imports this module
+
+    path, _, name = where.rpartition(":")
+    if not path or "/" in name or "\\" in name or name.endswith(".py"):
+        try:
+            found: object = load_bot(f"{where}:app")
+        except ConfigurationError as error:
+            if error.code != "bot.no-bot":
+                raise
+        else:
+            if isinstance(found, App):
+                return found
+    return load_bot(where)
 
 
 def _load_module(path: str) -> ModuleType:

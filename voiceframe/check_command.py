@@ -27,7 +27,7 @@ from typing import Any, Final, NamedTuple, TextIO
 
 from .app import App
 from .audio import PCMU_8K
-from .bots import load_bot
+from .bots import load_app
 from .call import Call
 from .checks import Check, Fact, Missing, Report, Verdict
 from .errors import ConfigurationError, LinkError, MissingExtra, Reject, VoiceframeError
@@ -35,7 +35,7 @@ from .models import POCKETSPHINX, SILERO, Model, find
 from .pipeline import Pipeline
 from .settings import CONFIG, Settings, settings_classes
 
-__all__ = ["check_bot", "check_command", "loaded", "to_text"]
+__all__ = ["check_bot", "check_command", "to_text"]
 
 #: What is asked, by id or by the beginning of it: the section of the report, and the question as it reads when the
 #: answer is yes.
@@ -94,24 +94,6 @@ def check_bot(where: str, *, strict: bool = False) -> Report:
     return Report(checks, title=f"voiceframe check {where}", strict=strict)
 
 
-def loaded(where: str) -> Any:
-    """What `where` names: the `App` called `app` of that file or module, else its bot. Nothing is opened for it.
-
-    Raises `ConfigurationError`, and whatever the file raises.
-    """
-    path, _, name = where.rpartition(":")
-    if not path or "/" in name or "\\" in name or name.endswith(".py"):
-        try:
-            found: object = load_bot(f"{where}:app")
-        except ConfigurationError as error:
-            if error.code != "bot.no-bot":
-                raise
-        else:
-            if isinstance(found, App):
-                return found
-    return load_bot(where)
-
-
 class _Subject:
     """What is checked, as far as it could be had."""
 
@@ -128,7 +110,7 @@ class _Subject:
         self.environment = dict(os.environ)
         with _offline() as tried:
             try:
-                found = loaded(where)
+                found = load_app(where)
             except ConfigurationError as error:
                 if error.code == "bot.no-bot" or not _exists(where):
                     raise

@@ -39,7 +39,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TextIO, TypeAlias
 from urllib.parse import urlencode, urlsplit
 
 from .app import App
-from .check_command import loaded, show
+from .bots import load_app
+from .check_command import show
 from .checks import Check, Fact, Missing, Report, Verdict
 from .errors import ConfigurationError, Reject, SignatureError, VoiceframeError
 from .extras import optional
@@ -106,7 +107,7 @@ def doctor(
     changes = {"host": host, "port": port, "public_url": public_url}
     settings = settings.replace(**{name: value for name, value in changes.items() if value is not None})
     try:
-        found = loaded(where) if where else None
+        found = load_app(where) if where else None
     except Exception as error:
         if isinstance(error, VoiceframeError):
             raise

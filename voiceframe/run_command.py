@@ -6,8 +6,7 @@ import sys
 from typing import TextIO
 
 from .app import App
-from .bots import load_bot
-from .errors import ConfigurationError
+from .bots import load_app
 from .logs import configure_logging
 from .server import Gateway, ServerSettings, run
 
@@ -19,23 +18,12 @@ def app_of(where: str) -> App:
 
     Raises `ConfigurationError` if there is neither.
     """
-    path, _, name = where.rpartition(":")
-    if not path or "/" in name or name.endswith(".py"):
-        try:
-            found: object = load_bot(f"{where}:app")
-        except ConfigurationError as error:
-            if error.code != "bot.no-bot":
-                raise
-        else:
-            if isinstance(found, App):
-                return found
-    bot = load_bot(where)
-    named: object = bot
-    if isinstance(named, App):
-        return named
+    found = load_app(where)
+    if isinstance(found, App):
+        return found
     from .transports.twilio import Twilio
 
-    return App(bot, Twilio())
+    return App(found, Twilio())
 
 
 def addresses(app: App, gateway: Gateway) -> list[str]:
