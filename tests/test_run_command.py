@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -67,9 +68,13 @@ def test_without_what_it_needs_it_says_what_that_is(environment: dict[str, str],
         assert "Traceback" not in said
 
 
-def test_an_app_of_ones_own_is_taken_as_it_is(tmp_path: Path) -> None:
+def test_an_app_of_ones_own_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # an app without a store of its own has one in the working folder
     file = tmp_path / "mine.py"
     file.write_text("from voiceframe import App\napp = App(lambda call: None, store=None)\n", encoding="utf-8")
-    assert isinstance(app_of(str(file)), App)
-    assert not app_of(str(file)).endpoints
-    assert [type(endpoint) for endpoint in app_of("examples/echo.py").endpoints] == [Twilio]
+    mine = app_of(str(file))
+    assert isinstance(mine, App)
+    assert not mine.endpoints
+    other = app_of(str(ROOT / "examples/echo.py"))
+    assert [type(endpoint) for endpoint in other.endpoints] == [Twilio]
+    asyncio.run(other.aclose())
