@@ -29,9 +29,10 @@ from starlette.applications import Starlette
 from voiceframe.app import App
 from voiceframe.checks import Check, Report
 from voiceframe.cli import main
-from voiceframe.doctor import PROBE, DoctorEndpoint, _Signer, examine, probe_routes
+from voiceframe.doctor import examine
 from voiceframe.errors import ConfigurationError
 from voiceframe.pipeline import Pipeline
+from voiceframe.probe import PROBE, DoctorEndpoint, Signer, probe_routes
 from voiceframe.server import Gateway, ServerSettings, serve
 from voiceframe.transports.twilio import Twilio, TwilioSettings
 
@@ -330,7 +331,7 @@ _ANOTHER = (
     """
 import sys
 from voiceframe.app import App
-from voiceframe.doctor import DoctorEndpoint
+from voiceframe.probe import DoctorEndpoint
 from voiceframe.server import ServerSettings, run
 from voiceframe.transports.twilio import Twilio, TwilioSettings
 twilio = TwilioSettings(auth_token=sys.argv[3])
@@ -545,7 +546,7 @@ async def test_a_rest_api_that_is_not_there() -> None:
 
 
 async def test_who_has_no_ticket_learns_nothing() -> None:
-    ours, other = _Signer(TWILIO), _Signer(TwilioSettings(auth_token="other"))
+    ours, other = Signer(TWILIO), Signer(TwilioSettings(auth_token="other"))
     fresh = ours.ticket()
     made, nonce, mac = fresh.split("-")
     assert ours.nonce(fresh) == nonce
@@ -553,7 +554,7 @@ async def test_who_has_no_ticket_learns_nothing() -> None:
     assert ours.nonce(f"{int(made) + 1}-{nonce}-{mac}") is None  # the time is covered
     old = f"{int(made) - 600}-{nonce}"
     assert ours.nonce(f"{old}-{ours._mac('ticket', old)}") is None
-    assert _Signer(TwilioSettings()).nonce(_Signer(TwilioSettings()).ticket()) is None  # nobody has no secret
+    assert Signer(TwilioSettings()).nonce(Signer(TwilioSettings()).ticket()) is None  # nobody has no secret
     # What is proved is no ticket, and neither is a signature of Twilio's.
     assert ours.proof(nonce) != mac
 

@@ -162,6 +162,7 @@ class World:
     recorder: Recorder
     words: list[str]
     over: list[tuple[int, bool]]
+    talking: asyncio.Task[None]
 
     def heard(self, reply: int) -> str:
         return "".join(
@@ -190,10 +191,9 @@ async def world(*, latency_ms: int = 0, marks: bool = True, media: MediaSettings
     call = await app.take(line, id="call", seed=1)
     carrier = Carrier(line, latency_ms, marks)
     carrier.attach()
-    keep = asyncio.get_running_loop().create_task(_talk(line, carrier))
-    call.engine.background = keep  # type: ignore[attr-defined]
+    talking = asyncio.get_running_loop().create_task(_talk(line, carrier))
     await asyncio.sleep(0.02)
-    return World(call, line, carrier, says, record, recorder, words, over)
+    return World(call, line, carrier, says, record, recorder, words, over, talking)
 
 
 async def _talk(line: MediaTransport, carrier: Carrier) -> None:
@@ -207,7 +207,7 @@ async def _talk(line: MediaTransport, carrier: Carrier) -> None:
 async def finish(world: World) -> None:
     world.call.end(after="now")
     await world.call.wait_ended()
-    world.call.engine.background.cancel()  # type: ignore[attr-defined]
+    world.talking.cancel()
 
 
 @pytest.mark.parametrize("latency_ms", [0, 40, 150])
@@ -377,7 +377,7 @@ def test_keys_and_sound_of_the_caller_come_in() -> None:
 def test_a_silent_peer_is_given_up_and_another_connection_goes_on() -> None:
     async def main() -> None:
         w = await world(media=MediaSettings(silent_ms=1_000, reconnect_ms=3_000))
-        w.call.engine.background.cancel()  # type: ignore[attr-defined]
+        w.talking.cancel()
         reply = w.says.reply(20)
         await asyncio.sleep(1.5)
         assert w.carrier.closed == [(1013, "the peer is silent")]
@@ -405,7 +405,7 @@ def test_a_peer_that_does_not_read_is_given_up_and_the_call_ends_without_another
         await asyncio.sleep(1.0)
         assert w.carrier.closed == [(1013, "the peer does not read")]
         assert await w.call.wait_ended() == "connection lost"
-        w.call.engine.background.cancel()  # type: ignore[attr-defined]
+        w.talking.cancel()
 
     run_virtual(main())
 
@@ -433,7 +433,7 @@ def test_the_caller_hangs_up() -> None:
         assert await w.call.wait_ended() == "hangup"
         assert w.over == [(reply, False)]
         assert w.carrier.closed == [(1000, "hangup")]
-        w.call.engine.background.cancel()  # type: ignore[attr-defined]
+        w.talking.cancel()
 
     run_virtual(main())
 
@@ -446,7 +446,7 @@ def test_a_goodbye_is_heard_before_the_end() -> None:
         await w.call.wait_ended()
         assert w.heard(reply) == "w0 w1 w2 w3 w4"
         assert len(w.carrier.sound()) >= 1000 * 16
-        w.call.engine.background.cancel()  # type: ignore[attr-defined]
+        w.talking.cancel()
 
     run_virtual(main())
 

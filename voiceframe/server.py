@@ -106,7 +106,7 @@ class Gateway:
         for endpoint in app.endpoints:
             if isinstance(endpoint, WebEndpoint):
                 routes += endpoint.routes(self)
-        from .doctor import probe_routes  # it imports this module
+        from .probe import probe_routes  # it imports this module
 
         routes += probe_routes(self)
         self._asgi = applications.Starlette(routes=routes, lifespan=self._lifespan)

@@ -1,8 +1,8 @@
 """How well a sound fits each senone, and the model on a telephone line.
 
 The model is made for 16 kHz and looks at 25 bands from 130 to 6,800 Hz. A telephone line ends at 3,400 Hz. To upsample
-it and leave the upper bands empty spoils all cepstral coefficients, as each of them depends on each band (58 % of
-sentences right, `benchmarks/stt.py`). So the model itself is brought down to 8 kHz, by arithmetic, without training:
+it and leave the upper bands empty spoils all cepstral coefficients, as each of them depends on each band. So the model
+itself is brought down to 8 kHz, by arithmetic, without training:
 each of its normal distributions of 13 cepstra is one of 25 log energies, of which the first 18 (130 to 3,446 Hz) are
 kept and make 13 cepstra again. With C the cosine transform and L the lifter, for n bands: mean' = M mean,
 variance' = M^2 variance + v L^2, M = L C_18 (C_25^-1 L^-1)[:18].
@@ -12,7 +12,7 @@ of the high coefficients. 0.5, 0.8 and 1.2 get equally many sentences right, mor
 rejecting what is outside of the grammar.
 
 All frames of a segment are compared with all distributions by a few products of matrices, which is what a processor is
-best at: PocketSphinx, which goes through them one by one and keeps the best few, needs four times as long.
+best at: PocketSphinx, which goes through them one by one and keeps the best few, spent nine tenths of its time there.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 The front end of CMU Sphinx (github.com/cmusphinx/pocketsphinx: `fe_sigproc.c`, `fe_noise.c`, `feat.c`), as the model
 was trained with it: pre-emphasis, a Hamming window of 25.6 ms, triangular bands on the mel scale, what is steady in a
-band taken out as noise (after Kim and Stern, ICASSP 2012), logarithm, cosine transform, lifter; less the mean of the
-segment.
+band taken out as noise (its source names Doblinger's minima tracking and Kim's PNCC), logarithm, cosine transform,
+lifter; less the mean of the segment.
 """
 
 from __future__ import annotations

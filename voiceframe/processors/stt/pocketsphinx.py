@@ -54,7 +54,7 @@ class PocketSphinxSTT(STT):
     with each empty transcription that follows from it.
 
     Lines of 8 kHz are heard with a model for 8 kHz, all others at 16 kHz. A segment is recognized as a whole when it is
-    over, off the event loop, in some 60 ms for each second of speech.
+    over, off the event loop, in some 10 to 50 ms for each second of speech.
 
     settings, stt: by default from the environment and the settings file.
     """

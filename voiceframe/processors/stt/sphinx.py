@@ -39,7 +39,7 @@ INTERNAL, BEGIN, END, SINGLE = range(4)
 class Definition:
     """Which phones there are, and of which senones they are made.
 
-    number: of each phone by its name; silence: that of silence; noises: those of silence and other noise.
+    number: of each phone by its name; silence: that of silence.
     senones: [sequence, 3], the senones of the three states.
     sequences: [place in the word, phone, left neighbour, right neighbour], the sequence of the triphone, -1 for none.
     alone: the sequence of each phone without neighbours; moves: where in `moves()` those of each phone are.
@@ -48,7 +48,6 @@ class Definition:
 
     number: dict[str, int]
     silence: int
-    noises: frozenset[int]
     senones: Numbers
     sequences: Numbers
     alone: list[int]
@@ -88,7 +87,6 @@ def _definition(data: bytes) -> Definition:
     return Definition(
         {name.decode(): number for number, name in enumerate(names)},
         silence,
-        frozenset(np.flatnonzero(own["context"][:, 0]).tolist()),
         of_sequence,
         table,
         own["sequence"].tolist(),
