@@ -25,7 +25,14 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from voiceframe.app import App, Limits
 from voiceframe.call import Call
 from voiceframe.errors import ConfigurationError, Reject
-from voiceframe.frames import InputAudioFrame, InputDTMFFrame, OutputAudioFrame, ReplyEndedFrame, ReplyStartedFrame
+from voiceframe.frames import (
+    InputAudioFrame,
+    InputDTMFFrame,
+    OutputAudioFrame,
+    ReplyEndedFrame,
+    ReplyStartedFrame,
+    StartFrame,
+)
 from voiceframe.pipeline import Pipeline
 from voiceframe.processor import Processor, handles
 from voiceframe.server import Gateway, ServerSettings, serve
@@ -147,6 +154,15 @@ def media(number: int, payload: bytes = b"\x90" * 160) -> str:
     )
 
 
+@pytest.fixture(autouse=True, params=["websockets", "picows"])
+def websockets(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Everything here holds for whatever reads the streams."""
+    if request.param == "picows":
+        pytest.importorskip("picows", reason="needs voiceframe[picows]")
+    monkeypatch.setenv("VOICEFRAME_SERVER_WEBSOCKETS", request.param)
+    return str(request.param)
+
+
 @contextlib.asynccontextmanager
 async def serving(
     bot: Any = None, twilio: Twilio | None = None, limits: Limits | None = None, **settings: Any
@@ -165,7 +181,7 @@ async def serving(
         limits=limits or Limits(),
     )
     usual: dict[str, Any] = {"public_url": PUBLIC, "port": 0, "handshake_ms": 400, "drain_ms": 300}
-    gateway = Gateway(app, ServerSettings(**(usual | settings)))
+    gateway = Gateway(app, ServerSettings.load(**(usual | settings)))
     stop, port = asyncio.Event(), asyncio.get_running_loop().create_future()
     task = asyncio.create_task(serve(gateway, started=port.set_result, stop=stop))
     await asyncio.wait((task, port), return_when=asyncio.FIRST_COMPLETED)
@@ -309,10 +325,81 @@ async def test_a_token_opens_one_stream_of_its_own_call() -> None:
             await asyncio.sleep(0.1)
             await second.send(start(token))
             assert (await closed(second))[0] == 1008
-            assert len(service.calls) == 1
+            assert [call.ringing for call in service.calls] == [False, True]
             await first.send('{"event":"stop","streamSid":"MZ1","stop":{"accountSid":"AC1","callSid":"' + CALL + '"}}')
             await closed(first)
         assert await service.calls[0].wait_ended() == "hangup"
+
+
+async def test_the_bot_is_ready_before_the_call_is_answered() -> None:
+    heard: list[str] = []
+
+    class Slow(Echo):
+        async def setup(self) -> None:
+            heard.append("setup")
+            await asyncio.sleep(0.1)
+            heard.append("ready")
+
+        @handles(StartFrame)
+        def on_start(self, frame: StartFrame) -> None:
+            heard.append("start")
+
+    def bot(call: Call) -> Pipeline:
+        return Pipeline([call.transport.input(), Slow(), call.transport.output()])
+
+    async with serving(bot) as service:
+        token = await service.token()
+        (call,) = service.gateway.app.calls.values()
+        await asyncio.sleep(0.2)
+        assert (heard, call.ringing) == (["setup", "ready"], True)
+        async with service.stream() as socket:
+            await socket.send(start(token))
+            await socket.send(media(0))
+            await asyncio.sleep(0.1)
+            assert (heard, call.ringing) == (["setup", "ready", "start"], False)
+        names = [event.kind for event in service.record.events]
+        assert names.index("call.started") < names.index("call.answered") < names.index("connection.attached")
+
+
+async def test_a_call_whose_stream_does_not_come_is_over() -> None:
+    twilio = Twilio(TwilioSettings(auth_token=SECRET, token_ms=1_000))
+    async with serving(twilio=twilio) as service:
+        token = await service.token()
+        await asyncio.sleep(0.7)
+        token = await service.token()  # asked again: it has its time again
+        await asyncio.sleep(0.7)
+        (call,) = service.gateway.app.calls.values()
+        assert await call.wait_ended() == "no-stream"
+        assert not service.gateway.app.calls
+        async with service.stream() as socket:
+            await socket.send(start(token))
+            assert (await closed(socket))[0] == 1008
+        assert "<Hangup/>" in (await service.ask("/twilio/voice", form()))[1]
+
+
+async def test_a_bot_that_is_asked_for_twice_is_made_once() -> None:
+    made: list[Call] = []
+
+    async def bot(call: Call) -> Pipeline:
+        made.append(call)
+        await asyncio.sleep(0.2)
+        return Pipeline([call.transport.input(), Echo(), call.transport.output()])
+
+    async with serving(bot) as service:
+        first, second = await asyncio.gather(service.token(), service.token())
+        assert len(made) == 1
+        assert first != second
+
+
+async def test_a_bot_that_is_not_made_in_time_is_not_waited_for() -> None:
+    async def bot(call: Call) -> Pipeline:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    twilio = Twilio(TwilioSettings(auth_token=SECRET, answer_ms=100))
+    async with serving(bot, twilio) as service:
+        assert '<Reject reason="busy"/>' in (await service.ask("/twilio/voice", form()))[1]
+        assert not service.gateway.app.calls
 
 
 @pytest.mark.parametrize(
@@ -366,28 +453,29 @@ async def test_who_cannot_be_taken_is_told_so() -> None:
         assert "We are closed &amp; sorry." in (await service.ask("/twilio/voice", form("CA2")))[1]
 
 
-async def test_a_bot_that_refuses_or_fails_loses_its_own_call_only() -> None:
+@pytest.mark.parametrize(
+    ("refusal", "answer"),
+    [
+        (Reject("blocked"), '<Reject reason="busy"/>'),
+        (Reject("declined"), '<Reject reason="rejected"/>'),
+        (Reject("We open at nine."), "<Say>We open at nine.</Say><Hangup/>"),
+        (RuntimeError("broken"), '<Reject reason="busy"/>'),
+    ],
+)
+async def test_a_bot_that_refuses_or_fails_loses_its_own_call_only(refusal: Exception, answer: str) -> None:
     def bot(call: Call) -> Pipeline:
         if call.from_ == "+1":
-            raise Reject("blocked")
-        if call.from_ == "+2":
-            raise RuntimeError("broken")
+            raise refusal
         return Pipeline([call.transport.input(), Echo(), call.transport.output()])
 
     async with serving(bot) as service:
-        for number, caller in enumerate(("+1", "+2", "+3")):
-            call_id = f"CA{number}"
-            _, answer = await service.ask("/twilio/voice", form(call_id, From=caller))
-            token = answer.split('value="')[1].split('"')[0]
-            async with service.stream() as socket:
-                await socket.send(start(token, call_id))
-                if caller != "+3":
-                    assert (await closed(socket))[0] == 1000
-                    assert "<Hangup/>" in (await service.ask("/twilio/voice", form(call_id)))[1]
-                else:
-                    await socket.send(media(0))
-                    await asyncio.sleep(0.1)
-                    assert len(service.gateway.app.calls) == 1
+        assert answer in (await service.ask("/twilio/voice", form("CA0", From="+1")))[1]
+        token = await service.token()
+        async with service.stream() as socket:
+            await socket.send(start(token))
+            await socket.send(media(0))
+            await asyncio.sleep(0.1)
+            assert len(service.gateway.app.calls) == 1
 
 
 async def test_health() -> None:

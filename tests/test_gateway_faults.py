@@ -76,13 +76,12 @@ async def test_the_token_is_nobodys_business() -> None:
     async with TwilioExchange(bot) as exchange:
         caller = exchange.caller(seed=1, voice=voice)
         await caller.connects()
-        assert "token" not in caller.call.metadata["parameters"]
+        assert "token" not in repr(caller.call.metadata)
         await caller.presses("5")
         assert await caller.hears_the_end() == "key"
 
 
-@pytest.mark.parametrize("leaves", [False, True])
-async def test_a_bot_that_takes_its_time_may_lose_its_stream_meanwhile(leaves: bool) -> None:
+async def test_a_caller_who_gives_up_while_the_bot_is_made_leaves_nothing() -> None:
     async def slow(call: Call) -> Pipeline:
         await asyncio.sleep(3)
         return bot(call)
@@ -91,16 +90,8 @@ async def test_a_bot_that_takes_its_time_may_lose_its_stream_meanwhile(leaves: b
         caller = exchange.caller(seed=1, voice=voice)
         connecting = asyncio.ensure_future(caller.connects())
         await asyncio.sleep(1)
-        if leaves:
-            caller.phone.hang_up()
-            await asyncio.wait((connecting,))
-            connecting.exception()
-            await asyncio.sleep(10)
-            assert not exchange.app.calls
-            return
-        caller.phone.lose()
-        await connecting
-        await asyncio.sleep(3)
-        assert not caller.call.ended
-        assert all(request.status in (200, 101) for request in caller.phone.requests)
-        assert await caller.hangs_up() == "hangup"
+        caller.phone.hang_up()
+        await asyncio.wait((connecting,))
+        connecting.exception()
+        await asyncio.sleep(65)
+        assert not exchange.app.calls

@@ -121,8 +121,11 @@ class App:
         metadata: Mapping[str, Any] | None = None,
         id: str | None = None,
         seed: int | None = None,
+        ringing: bool = False,
     ) -> Call:
         """Admit a call, build its pipeline and start it.
+
+        ringing: it takes its place and is set up, and begins with `call.answered()`.
 
         Raises `Reject` if it is refused, by the limits, by an `Admit` or by the bot, and whatever the bot raises. A
         refused call takes no place.
@@ -151,7 +154,7 @@ class App:
                 raise LinkError.of("link.not-a-pipeline", what=repr(pipeline), call=call.id)
             own = {type(observer) for observer in pipeline.observers}
             added = (observer for observer in self._observers() if type(observer) not in own)
-            await call.start(Pipeline(pipeline.elements, observers=(*pipeline.observers, *added)))
+            await call.start(Pipeline(pipeline.elements, observers=(*pipeline.observers, *added)), ringing=ringing)
         except Reject as refusal:
             self.calls.pop(call.id, None)
             call.log.write(CallRejected(reason=refusal.reason))

@@ -202,8 +202,14 @@ class Call:
         """Why it ended or is ending; empty while it is not."""
         return self._engine.reason if self._engine is not None else ""
 
-    async def start(self, pipeline: Pipeline) -> None:
-        """Link the pipeline and begin. Raises `LinkError` if it cannot work."""
+    async def start(self, pipeline: Pipeline, *, ringing: bool = False) -> None:
+        """Link the pipeline, set its processors up, and begin.
+
+        ringing: begin only with `answered()`, so that whoever picks up has a bot that is ready. What is said before
+            then waits until then.
+
+        Raises `LinkError` if it cannot work.
+        """
         if self._engine is not None:
             raise CallEnded.of("call.started-twice", call=self.id)
         self._engine = Engine(self, pipeline, self._engine_settings)
@@ -215,11 +221,19 @@ class Call:
                 pipeline=tuple(node.name for node in self._engine.nodes),
             )
         )
-        self._engine.start()
+        self._engine.prepare()
+        if not ringing:
+            self._engine.begin()
+
+    @property
+    def ringing(self) -> bool:
+        """Whether it has yet to be answered: its processors are set up, and no frame moves."""
+        return self._engine is not None and not self._engine.begun
 
     def answered(self) -> None:
-        """Media flows. Called by the transport."""
+        """Media flows, and a call that was ringing begins. Called by the transport."""
         self.log.write(CallAnswered())
+        self.engine.begin()
 
     def end(self, reason: str = "completed", *, after: Literal["heard", "now"] = "heard") -> Awaitable[bool]:
         """Wish for the end of the call. It takes effect also if the result is not awaited.

@@ -206,6 +206,19 @@ class Dispatcher:
         if not self._scheduled:
             self._schedule()
 
+    def hold(self) -> None:
+        """Let every frame wait until `release()`; urgent ones do not."""
+        self._ready.append((_Marker(), fixed(Route(())), None))
+        self._scheduled = True  # so nothing runs: no tick will come
+
+    def release(self, frame: Frame, routes: Routes) -> None:
+        """Let `frame` go before all that waits, and then the rest."""
+        self._ready.appendleft((frame, routes, None))
+        if self.state.running is None:
+            self.in_context(self._tick)
+        else:
+            self._schedule()
+
     def afterwards(self, act: Callable[[], None]) -> None:
         """Call `act` when everything that waits now has run."""
         node = self._engine.nodes[0]

@@ -91,6 +91,8 @@ class Engine:
         self.loop = asyncio.get_running_loop()
         self.dispatcher = Dispatcher(self)
         self.ending = False
+        #: Whether the `StartFrame` was sent. Until then it rings: processors set up, and frames wait.
+        self.begun = False
         self.reason = ""
         self.dropped: dict[Node, int] = {}
         #: Nodes that are about to take a place, or have lost it and finish what they have.
@@ -273,8 +275,9 @@ class Engine:
         """Whether frames are not delivered any more."""
         return self.dispatcher.closed
 
-    def start(self) -> None:
-        """Set up all processors at once and let frames in. Frames for a processor wait until it is set up."""
+    def prepare(self) -> None:
+        """Set up all processors at once. Frames wait until `begin()`."""
+        self.dispatcher.hold()
         for node in (*self.nodes, *self.observers):
             if type(node.proc).setup is Processor.setup:
                 node.ready = True
@@ -283,17 +286,23 @@ class Engine:
         if not is_virtual(self.loop):
             self.watchdog = Watchdog.of(self.loop)
             self.watchdog.watch(self)
-        self._send_control(StartFrame(at_ms=0))
 
-    def _send_control(self, frame: StartFrame | EndFrame) -> None:
-        """Send a frame through the whole pipeline, the source included."""
+    def begin(self) -> None:
+        """Let frames in, the `StartFrame` before all others. Frames for a processor wait until it is set up."""
+        if not self.begun and not self.finished:
+            self.begun = True
+            frame = StartFrame(at_ms=self.call.clock.at_ms())
+            self.dispatcher.release(frame, self._whole_way(frame))
+
+    def _whole_way(self, frame: StartFrame | EndFrame) -> Routes:
+        """Through the whole pipeline, the source included."""
         source = self.nodes[0]
         looks = self._looks(type(frame), (False,))
 
         def build(frame_type: type[Frame]) -> Route:
             return Route((*looks, *node_steps(source, frame_type, False), *source.continued(False)[frame_type].guarded))
 
-        self.dispatcher.enqueue(frame, Routes(build), None)
+        return Routes(build)
 
     def setup_failed(self, node: Node, error: ProcessorError) -> None:
         self.report_failure(node, "setup", error, fatal=True)
@@ -303,10 +312,13 @@ class Engine:
         """Send an `EndFrame` from the source. Irrevocable; further requests change nothing."""
         if self.ending or self.finished:
             return
+        if not self.begun:  # nobody was there, so there is nothing to finish
+            self.cancel(reason)
+            return
         self.ending = True
         self.reason = reason
         frame = EndFrame(reason, at_ms=self.call.clock.at_ms())
-        self._send_control(frame)
+        self.dispatcher.enqueue(frame, self._whole_way(frame), None)
         self._ending.arm()
 
     def end_arrived(self, frame: Frame) -> None:

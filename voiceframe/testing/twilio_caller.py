@@ -17,7 +17,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from ..app import App, Bot, Limits
-from ..audio import PCMU_8K
 from ..call import Call, CallSettings
 from ..engine import EngineSettings
 from ..errors import CallEnded, Reject, TestKitError
@@ -64,6 +63,7 @@ class TwilioCaller(AudioCaller):
         super().__init__(voice, noise_dbfs=noise_dbfs, seed=seed, phone=phone)
         self.seed = seed
         self._taken: asyncio.Future[Call] = asyncio.get_running_loop().create_future()
+        self._answered = asyncio.Event()
         self._knows_call = False
 
     async def connects(self, *, within_ms: int = _CONNECT_MS) -> None:
@@ -77,19 +77,16 @@ class TwilioCaller(AudioCaller):
         ended = asyncio.ensure_future(phone.wait_ended())
         try:
             async with asyncio.timeout(within_ms / 1000):
-                if self._knows_call:
-                    await asyncio.wait((ended, self._taken), return_when=asyncio.FIRST_COMPLETED)
-                else:
-                    streams = asyncio.ensure_future(phone.wait_attached())
-                    await asyncio.wait((ended, streams), return_when=asyncio.FIRST_COMPLETED)
-                    streams.cancel()
+                begins = asyncio.ensure_future(self._answered.wait() if self._knows_call else phone.wait_attached())
+                await asyncio.wait((ended, begins), return_when=asyncio.FIRST_COMPLETED)
+                begins.cancel()
         except TimeoutError:
             raise TestKitError.of("test.refused", reason=f"nothing has come of it within {within_ms} ms") from None
         finally:
             ended.cancel()
         if self._taken.done():
             self._taken.result()
-        elif phone.ended:
+        if phone.ended and not self._answered.is_set():
             reason = await phone.wait_ended()
             said = f'; Twilio said "{phone.said[-1]}"' if phone.said else ""
             asked = "".join(f"; the answer of {request.url} was {request.status}" for request in phone.requests[-1:])
@@ -114,11 +111,15 @@ class TwilioCaller(AudioCaller):
     # -- what the exchange tells
 
     def expects_call(self) -> None:
-        """The bot is in this process: `taken()` or `not_taken()` will tell."""
+        """The bot is in this process: `taken()` or `not_taken()` will tell, and `answered()`."""
         self._knows_call = True
 
+    def answered(self) -> None:
+        """The call has its stream, and has begun."""
+        self._answered.set()
+
     def taken(self, call: Call) -> None:
-        """The bot has taken the call."""
+        """The bot was made, and it rings."""
         self.call = call
         # The beginning of the call's time, by the loop's.
         self.phone.origin = call.engine.loop.time() - call.clock.at_ms() / 1000
@@ -295,13 +296,21 @@ class _App(App):
         metadata: Mapping[str, Any] | None = None,
         id: str | None = None,
         seed: int | None = None,
+        ringing: bool = False,
     ) -> Call:
         caller = self._exchange.callers.get((metadata or {}).get("call_sid", ""))
         if caller is not None:
             id, seed = _id(caller), caller.seed
         try:
             call = await super().take(
-                transport, direction=direction, from_=from_, to=to, metadata=metadata, id=id, seed=seed
+                transport,
+                direction=direction,
+                from_=from_,
+                to=to,
+                metadata=metadata,
+                id=id,
+                seed=seed,
+                ringing=ringing,
             )
         except (Reject, Exception) as error:
             if caller is not None:
@@ -322,6 +331,8 @@ class _Records:
         caller = self._callers.get(event.call)
         if caller is not None:
             caller.record.put(event)
+            if event.kind == "call.answered":
+                caller.answered()
 
     async def drained(self, timeout_ms: int = 0) -> bool:
         return True
@@ -332,24 +343,16 @@ def _id(caller: TwilioCaller) -> str:
 
 
 def _endpoint(exchange: TwilioExchange, settings: TwilioSettings, media: MediaSettings | None, refusal: str) -> Twilio:
-    from ..transports.media import MediaTransport
     from ..transports.twilio import Twilio
 
     class Endpoint(Twilio):
         """Tells callers what they hear, word by word."""
 
-        def line(self, call_id: str) -> MediaTransport:
+        def line(self, call_id: str, **listeners: Any) -> MediaTransport:
             caller = exchange.callers.get(call_id)
             if caller is None:
-                return super().line(call_id)
-            return MediaTransport(
-                "twilio",
-                PCMU_8K,
-                leg=call_id,
-                settings=media,
-                on_word=caller.heard_word,
-                on_reply=caller.heard_reply,
-            )
+                return super().line(call_id, **listeners)
+            return super().line(call_id, on_word=caller.heard_word, on_reply=caller.heard_reply)
 
     return Endpoint(settings, media=media, refusal=refusal)
 

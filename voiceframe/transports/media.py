@@ -10,7 +10,6 @@ one may be attached. The serializer knows the messages, the socket knows the byt
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 from ..audio import AudioFormat, AudioStream
 from ..call import Call, Connection, Leg, Line
@@ -22,11 +21,9 @@ from ..settings import Settings, setting
 from .base import Transport
 from .output import OnWord
 from .paced import PIECE_MS, PacedOutput
+from .sockets import NORMAL, POLICY, TRY_AGAIN, MediaSocket
 
-__all__ = ["NORMAL", "POLICY", "TRY_AGAIN", "MediaSettings", "MediaSocket", "MediaTransport"]
-
-#: WebSocket close codes (RFC 6455 section 7.4.1).
-NORMAL, POLICY, TRY_AGAIN = 1000, 1008, 1013
+__all__ = ["MediaSettings", "MediaTransport"]
 
 
 class MediaSettings(Settings, prefix="MEDIA"):
@@ -48,20 +45,6 @@ class MediaSettings(Settings, prefix="MEDIA"):
         default=5_000, doc="how much more sound than time a connection may bring before it is given up", ge=500
     )
     reconnect_ms: int = setting(default=5_000, doc="how long a call without a connection waits for another one", ge=0)
-
-
-class MediaSocket(Protocol):
-    """A socket to the carrier. Neither method waits, and both may be called when it is closed."""
-
-    def send(self, message: bytes) -> None:
-        """Send this behind all that was sent before."""
-
-    def close(self, code: int, reason: str) -> None:
-        """Send what waits and close."""
-
-    @property
-    def waiting(self) -> int:
-        """How many bytes the peer has not taken."""
 
 
 class _Attached:
@@ -175,7 +158,7 @@ class MediaTransport(Transport):
     @property
     def ending(self) -> bool:
         """Whether the call is over, or about to be."""
-        return self._leg is not None and self.call.engine.ending
+        return self.call.engine.ending
 
     def serves(self, socket: MediaSocket) -> bool:
         """Whether this socket is the one of the line: it may have been given up, or another one may have come."""

@@ -35,6 +35,9 @@ class TwilioSettings(Settings, prefix="TWILIO"):
     )
     webhook_path: str = setting(default="/twilio/voice", doc="where Twilio asks what to do with a call")
     media_path: str = setting(default="/twilio/media", doc="where Twilio opens the stream of a call")
+    answer_ms: int = setting(
+        default=10_000, doc="time that a bot has to be made before the call is refused; Twilio waits 15 s", ge=100
+    )
     token_ms: int = setting(
         default=60_000, doc="time from the answer to a call until its stream must be open", ge=1_000
     )
