@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["LLM", "LLMRequest", "Message", "Part", "Stop", "TextDelta", "ToolCall", "Usage"]
+__all__ = ["LLM", "LLMRequest", "Message", "Part", "Stop", "TextDelta", "ToolCall", "ToolSpec", "Usage"]
 
 
 @dataclass(slots=True, frozen=True)
@@ -47,19 +47,46 @@ Part = TextDelta | ToolCall | Usage | Stop
 
 @dataclass(slots=True, frozen=True)
 class Message:
-    """One entry of a conversation, as a model sees it."""
+    """One entry of a conversation, as a model sees it.
+
+    An assistant's message may call tools; then one message of the role `tool` for each follows, with its `call_id`, in
+    any order and before anybody else speaks. failed: the tool has raised, and `text` says what.
+    """
 
     role: Literal["system", "user", "assistant", "tool"]
     text: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     call_id: str | None = None
+    failed: bool = False
+
+
+@dataclass(slots=True, frozen=True)
+class ToolSpec:
+    """A tool as a model is told of it. `parameters` is a JSON schema (draft 2020-12) of an object."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
 
 
 @dataclass(slots=True, frozen=True)
 class LLMRequest:
-    """What a model is asked: the conversation so far, and settings of its vendor."""
+    """What a model is asked: the conversation so far, what it may call, and how to answer.
+
+    tool_choice: `"auto"`, `"none"`, `"required"`, or the name of the tool that it must call.
+    parallel_tools: whether it may call several at once.
+    schema: a JSON schema; the answer's text is then an object that fits it.
+    temperature, max_tokens: None for the vendor's own.
+    settings: more of the vendor's own, passed on as they are.
+    """
 
     messages: tuple[Message, ...]
+    tools: tuple[ToolSpec, ...] = ()
+    tool_choice: str = "auto"
+    parallel_tools: bool = True
+    schema: Mapping[str, Any] | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -67,7 +94,19 @@ class LLM(abc.ABC):
     """A language model. One instance may serve many calls at once."""
 
     name: str = "llm"
+    #: Whose it is, and which, for events and prices.
+    vendor: str = ""
+    model: str = ""
 
     @abc.abstractmethod
     def stream(self, request: LLMRequest) -> AsyncGenerator[Part, None]:
-        """The answer, part by part, ending with a `Stop`. Closing the generator (`aclose()`) cancels the request."""
+        """The answer, part by part, ending with a `Stop`. Closing the generator (`aclose()`) cancels the request.
+
+        Raises `ProviderError` for whatever goes wrong.
+        """
+
+    async def warm(self) -> None:  # noqa: B027
+        """Have a connection ready: called while the phone rings. Raises nothing."""
+
+    async def aclose(self) -> None:  # noqa: B027
+        """Give back the connections. Whoever has made the model calls it, once nobody uses it any more."""

@@ -15,6 +15,7 @@ from .configuration import ConfigurationError, MissingExtra, ModelError
 from .dialog import FlowError, ToolError
 from .history import CheckError, EventError, StoreError
 from .pipeline import HandlerError, LinkError, ProcessorError
+from .provider import ProviderError
 from .sound import AudioError, GrammarError, RecognitionError, RecordingError, SpeechError
 from .telephony import CarrierError, SignatureError, TokenError, TwiMLError, WireError
 from .testing import TestKitError, VirtualTimeError
@@ -34,6 +35,7 @@ __all__ = [
     "MissingExtra",
     "ModelError",
     "ProcessorError",
+    "ProviderError",
     "RecognitionError",
     "RecordingError",
     "Reject",

@@ -352,6 +352,68 @@ class Resume(Event):
     reply: int
 
 
+# -- providers
+
+Service = Literal["stt", "tts", "llm", "realtime"]
+
+
+@event("provider.connected", version=1)
+class ProviderConnected(Event):
+    """A provider's connection is there, after `took_ms` and `attempts`."""
+
+    vendor: str
+    service: Service
+    processor: str
+    took_ms: int
+    attempts: int = 1
+
+
+@event("provider.lost", version=1)
+class ProviderLost(Event):
+    """A provider has failed or its connection is lost; `retry_ms` is when it is tried again, None if it is not."""
+
+    vendor: str
+    service: Service
+    processor: str
+    code: str
+    status: int = 0
+    retry_ms: int | None = None
+    message: Personal[str] = ""
+
+
+@event("provider.ttfb", version=1)
+class ProviderTTFB(Event):
+    """How long a provider took from being asked to the first byte of its answer. `model` as it was asked for."""
+
+    vendor: str
+    service: Service
+    processor: str
+    model: str
+    ttfb_ms: int
+
+
+@event("provider.usage", version=1)
+class ProviderUsage(Event):
+    """What a provider was used for since the last such event of its: only what it counts is not 0.
+
+    `cached_tokens` are part of `input_tokens`, `audio_tokens` of both. `cost_usd` is None without a price.
+    """
+
+    vendor: str
+    service: Service
+    processor: str
+    model: str
+    audio_ms: int = 0
+    characters: int = 0
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    audio_tokens: int = 0
+    requests: int = 0
+    cost_usd: float | None = None
+    prices: str = ""
+
+
 # -- tools, keys, messages
 
 
