@@ -9,7 +9,15 @@ import pytest
 from voiceframe import Call, Pipeline, Processor, handles
 from voiceframe.call import Line
 from voiceframe.errors import CallEnded, Unsupported
-from voiceframe.frames import Frame, MessageFrame, TranscriptionFrame, UserTurnFrame
+from voiceframe.frames import (
+    Frame,
+    InterruptionFrame,
+    MessageFrame,
+    StartFrame,
+    TextFrame,
+    TranscriptionFrame,
+    UserTurnFrame,
+)
 from voiceframe.testing import CallTranscript
 from voiceframe.testing.run import rig
 from voiceframe.transports.text import TextTransport
@@ -167,3 +175,101 @@ async def test_send_keeps_its_order_with_what_the_source_pushes() -> None:
                 running.call.send(frame)
         await running.ends()
     assert running.result.texts == ["0", "1", "2", "3", "4", "5"]
+
+
+# -- ringing
+
+
+class Notes(Processor):
+    """Writes down what it sees, in order."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    async def setup(self) -> None:
+        await asyncio.sleep(0.3)
+        self.seen.append("set up")
+        self.push(MessageFrame("from setup"))
+
+    @handles(StartFrame)
+    def on_start(self, frame: StartFrame) -> None:
+        self.seen.append(f"start at {frame.at_ms}")
+
+    @handles(TextFrame)
+    def on_text(self, frame: TextFrame) -> Frame:
+        self.seen.append(frame.text)
+        return frame
+
+    @handles(InterruptionFrame)
+    def on_interruption(self, frame: InterruptionFrame) -> None:
+        self.seen.append("interrupted")
+
+
+async def ringing() -> tuple[Call, Notes, CallTranscript]:
+    transport, record, notes = TextTransport(), CallTranscript(), Notes()
+    call = Call(transport, sinks=[record])
+    await call.start(Pipeline([transport.input(), notes, transport.output()]), ringing=True)
+    return call, notes, record
+
+
+async def test_while_it_rings_processors_are_set_up_and_nothing_moves() -> None:
+    call, notes, record = await ringing()
+    call.say("Hello.")
+    await asyncio.sleep(1)
+    assert (notes.seen, call.ringing) == (["set up"], True)
+    call.answered()
+    assert not call.ringing
+    await asyncio.sleep(1)
+    assert notes.seen == ["set up", "start at 1000", "Hello."]
+    call.answered()  # once is enough
+    call.hang_up()
+    await call.wait_ended()
+    assert notes.seen.count("start at 1000") == 1
+    assert kinds(record).index("call.started") < kinds(record).index("call.answered")
+    assert record.heard == ["Hello."]
+
+
+@pytest.mark.parametrize("how", ["end", "now", "hang up", "cancel"])
+async def test_a_call_that_is_not_answered_is_over_at_once(how: str) -> None:
+    call, notes, record = await ringing()
+    call.say("Hello.")
+    await asyncio.sleep(1)
+    if how == "end":
+        await asyncio.wait_for(asyncio.ensure_future(call.end("unanswered")), 6)
+    elif how == "now":
+        call.end("unanswered", after="now")
+    elif how == "hang up":
+        call.hang_up("unanswered")
+    else:
+        call.cancel("unanswered")
+    assert await call.wait_ended() == "unanswered"
+    assert not any(seen.startswith("start") for seen in notes.seen)
+    assert "call.answered" not in kinds(record)
+    call.answered()
+    assert call.ended
+
+
+async def test_a_bot_that_cannot_be_set_up_is_known_before_the_answer() -> None:
+    class Broken(Processor):
+        async def setup(self) -> None:
+            raise LookupError("no such model")
+
+    transport, record = TextTransport(), CallTranscript()
+    call = Call(transport, sinks=[record])
+    await call.start(Pipeline([transport.input(), Broken(), transport.output()]), ringing=True)
+    assert await call.wait_ended() == "error"
+    assert "processor.failed" in kinds(record)
+    assert "call.answered" not in kinds(record)
+
+
+async def test_an_interruption_while_it_rings_kills_what_was_to_be_said() -> None:
+    call, notes, record = await ringing()
+    call.say("Hello.")
+    await asyncio.sleep(1)
+    call.interrupt()
+    call.answered()
+    await asyncio.sleep(1)
+    assert notes.seen == ["set up", "interrupted", "start at 1000"]
+    call.hang_up()
+    await call.wait_ended()
+    assert record.heard == []

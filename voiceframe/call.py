@@ -232,8 +232,9 @@ class Call:
 
     def answered(self) -> None:
         """Media flows, and a call that was ringing begins. Called by the transport."""
-        self.log.write(CallAnswered())
-        self.engine.begin()
+        if not self.engine.finished:
+            self.log.write(CallAnswered())
+            self.engine.begin()
 
     def end(self, reason: str = "completed", *, after: Literal["heard", "now"] = "heard") -> Awaitable[bool]:
         """Wish for the end of the call. It takes effect also if the result is not awaited.
@@ -244,7 +245,7 @@ class Call:
         The result is there when the end has begun; `wait_ended()` waits until it is over.
         """
         engine = self.engine
-        if after == "now" and not engine.ending:
+        if (after == "now" or not engine.begun) and not engine.ending:
             engine.hang_up(reason)
         if engine.ending:
             begun: asyncio.Future[bool] = engine.loop.create_future()
