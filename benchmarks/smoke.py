@@ -1,17 +1,21 @@
 """Fails when something has become grossly dearer: `uv run --group bench python -m benchmarks.smoke`.
 
-It takes less than a minute. No absolute time is judged: each check is a ratio of two things measured in this run,
+The checks take less than a minute. No absolute time is judged: each is a ratio of two things measured in this run,
 against a bound several times as wide as what is usual, so that a busy machine does not fail it and a lost order of
 magnitude does. Without Pipecat the checks that need it are left out, and it says so. The targets themselves are the
 business of `benchmarks.compare`.
+
+Where Pipecat is, the tests follow that need it and that a plain `pytest` therefore skips.
 """
 
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
 
 from voiceframe import EngineSettings
@@ -108,6 +112,12 @@ def _of_hearing() -> Iterator[Verdict]:
     yield Verdict("the longest wait of sound in the output, by a tick", hearing.output_waits(50)[-1] / TICK_MS, 2)
 
 
+def _tests_beside_pipecat() -> bool:
+    """Whether the programs of docs/from-pipecat.md do on either side what the page says."""
+    command = [sys.executable, "-m", "pytest", "-q", "tests/test_from_pipecat.py"]
+    return subprocess.run(command, cwd=Path(__file__).resolve().parent.parent, check=False).returncode == 0
+
+
 def main() -> None:
     began = perf_counter()
     found = [*asyncio.run(verdicts()), *_of_hearing()]
@@ -116,7 +126,9 @@ def main() -> None:
     if not AVAILABLE:
         print(f"left out  {ABSENT}")
     failed = sum(not verdict.passed for verdict in found)
-    print(f"{len(found) - failed} of {len(found)} checks passed in {perf_counter() - began:.0f} s")
+    print(f"{len(found) - failed} of {len(found)} checks passed in {perf_counter() - began:.0f} s", flush=True)
+    if AVAILABLE and not _tests_beside_pipecat():
+        failed += 1
     if failed:
         sys.exit(1)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -27,3 +30,43 @@ def test_an_error_inside_of_a_package_is_not_hidden(tmp_path: Path, monkeypatch:
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError, match="what_it_needs"):
         optional("half_a_package", extra="speech", what="Hearing")
+
+
+def test_threads_that_import_one_package_from_different_ends_get_whole_modules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "circular_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "one.py").write_text("import time; time.sleep(.05); from . import other; time.sleep(.05); done = True")
+    (package / "other.py").write_text("import time; time.sleep(.05); from . import one; time.sleep(.05); done = True")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with ThreadPoolExecutor(2) as threads:
+        names = ("circular_package.one", "circular_package.other")
+        found = [threads.submit(lambda name=name: optional(name, extra="x", what="it").done) for name in names]
+        assert [each.result() for each in found] == [True, True]
+
+
+def test_a_thread_of_a_call_finds_numpy_imported() -> None:
+    script = """
+import asyncio, sys
+from voiceframe import App, Call, Pipeline, Processor
+from voiceframe.transports.text import TextTransport
+
+class Asks(Processor):
+    async def setup(self):
+        print("numpy" in sys.modules, await self.offload(lambda: "numpy" in sys.modules))
+
+def bot(call: Call) -> Pipeline:
+    return Pipeline([call.transport.input(), Asks(), call.transport.output()])
+
+async def main():
+    call = await App(bot, store=None).take(TextTransport())
+    await asyncio.sleep(.01)
+    call.cancel()
+    await call.wait_ended()
+
+asyncio.run(main())
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["False", "True"], result.stderr

@@ -24,6 +24,7 @@ from .events import (
     ProcessorOverflow,
     ProcessorSwallows,
 )
+from .extras import import_lock
 from .frames import (
     BotStartedSpeakingFrame,
     ClipFrame,
@@ -79,6 +80,19 @@ class EngineSettings(Settings, prefix="ENGINE"):
     blocked_ms: int = setting(default=500, doc="time after which a handler that blocks the loop is named", ge=50)
     development: bool = setting(default=False, doc="name processors that take frames and let none through")
     swallow_frames: int = setting(default=50, doc="frames after which development mode names them", ge=1)
+
+
+def _ready_for_threads() -> None:
+    """Import what several threads are about to import: see `import_lock`. Here, where no thread of ours runs yet."""
+    global _threads_may_run
+    if not _threads_may_run:
+        with import_lock:
+            import numpy as np
+
+            _threads_may_run = bool(np.__version__)
+
+
+_threads_may_run = False
 
 
 class Engine:
@@ -433,6 +447,7 @@ class Engine:
 
     async def offload(self, fn: Callable[..., T], args: tuple[Any, ...], virtual_ms: int) -> T:
         if not is_virtual(self.loop):
+            _ready_for_threads()
             return await self.loop.run_in_executor(None, contextvars.copy_context().run, fn, *args)
         result = await self.loop.run_in_executor(None, fn, *args)
         if virtual_ms:

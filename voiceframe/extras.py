@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import threading
 from types import ModuleType
+from typing import Final
 
 from .errors import MissingExtra
 
-__all__ = ["optional"]
+__all__ = ["import_lock", "optional"]
+
+#: Held while a large package is imported. Its modules import each other in circles: two threads that come from
+#: different ends wait for one another, until Python gives one of them a module that is half done.
+import_lock: Final = threading.RLock()
 
 
 def optional(package: str, *, extra: str, what: str) -> ModuleType:
@@ -16,7 +22,8 @@ def optional(package: str, *, extra: str, what: str) -> ModuleType:
     An error inside of a package that is installed is not hidden.
     """
     try:
-        return importlib.import_module(package)
+        with import_lock:
+            return importlib.import_module(package)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != package.partition(".")[0]:
             raise
