@@ -173,3 +173,11 @@ async def test_a_bot_is_found_by_name(tmp_path: Path) -> None:
     call = await app.take(TextTransport())
     call.hang_up()
     await call.wait_ended()
+
+
+async def test_nothing_is_opened_before_it_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    app = App(bot)
+    assert not list(tmp_path.iterdir())
+    async with app:
+        assert [path.name for path in tmp_path.glob("*.db")] == ["voiceframe.db"]

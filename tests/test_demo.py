@@ -139,6 +139,56 @@ def test_many_calls_have_a_pass_rate_and_one_digest() -> None:
     assert runs() == found
 
 
+FILES = {"appointments.db", "call.html", "call.json", "call.wav", "events.jsonl"}
+
+
+def files(folder: Path) -> dict[str, set[str]]:
+    """What is in the folder of each call."""
+    return {call.name: {path.name for path in call.iterdir()} for call in folder.iterdir()}
+
+
+def test_the_files_of_many_calls_are_kept_where_they_are_to_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo", "--runs", "1", "--seed", "3"]) == 0
+    assert "files" not in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+    for count in ("2", "1"):  # the second time over those of a call before
+        assert main(["demo", "--runs", count, "--seed", "3", "--out", "kept"]) == 0
+        assert f"The files of each call are in {Path('kept', 'seed-<N>')}." in capsys.readouterr().out
+    assert files(tmp_path / "kept") == {"seed-3": FILES, "seed-4": FILES}
+    document = json.loads((tmp_path / "kept" / "seed-4" / "call.json").read_text("utf-8"))
+    assert (document["seed"], document["passed"]) == (4, True)
+
+
+def test_where_the_files_of_calls_at_once_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from voiceframe.demo import load
+
+    async def loaded(count: int, first: int, bot: object, folder: str | None) -> dict[str, Any]:
+        nothing = {"p50_ms": None}
+        return {
+            "calls": count,
+            "seeds": [first, first],
+            "lasted_s": 1.0,
+            "pass_rate": 1.0,
+            "failing": [],
+            "cpu": {},
+            "folder": folder,
+            "voice_to_voice": nothing,
+            "stop": nothing,
+            "lateness": nothing,
+        }
+
+    monkeypatch.setattr(load, "load", loaded)
+    assert main(["demo", "--load", "1", "--out", str(tmp_path)]) == 0
+    assert f"The files of each call are in {tmp_path / 'seed-<N>'}." in capsys.readouterr().out
+    assert main(["demo", "--load", "1"]) == 0
+    assert "files" not in capsys.readouterr().out
+
+
 def forgetful(call: Call) -> Pipeline:
     """Says that it has booked, and has not."""
     talking = [state for state in clinic.STATES if state.name in ("welcome", "menu", "hours", "appointment")]
@@ -186,7 +236,7 @@ def test_a_file_that_is_no_sound_is_refused(tmp_path: Path, capsys: pytest.Captu
     ("part", "noticed", "mended"),
     [
         ("stt", "processor.failed", "turn.committed"),
-        ("tts", "processor.failed", "reply.speaking"),
+        ("tts", "processor.failed", "reply.heard"),
         ("socket", "connection.lost", "connection.attached"),
     ],
 )
@@ -251,9 +301,10 @@ def test_a_signal_gives_cpu_time_to_the_stage_that_has_used_it() -> None:
 
 
 @pytest.mark.slow
-def test_two_calls_at_once_over_sockets() -> None:
+def test_two_calls_at_once_over_sockets(tmp_path: Path) -> None:
     out = io.StringIO()
-    assert demo_load(2, as_json=True, out=out) == 0
+    assert demo_load(2, folder=str(tmp_path), as_json=True, out=out) == 0
+    assert files(tmp_path) == {"seed-1": FILES, "seed-2": FILES}
     found = json.loads(out.getvalue())
     assert (found["calls"], found["pass_rate"]) == (2, 1.0)
     assert found["lateness"]["p50_ms"] < 20

@@ -441,7 +441,7 @@ async def test_certificates(
 async def test_a_signature_that_can_be_used_again_goes_no_way_that_others_can_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("voiceframe.doctor._is_loopback", lambda host: False)
+    monkeypatch.setattr("voiceframe.doctor.visit._is_loopback", lambda host: False)
     proxy = Proxy()
     async with behind(proxy) as settings:
         report = await examine(settings, TWILIO)

@@ -126,6 +126,33 @@ async def test_a_value_that_cannot_be_taken_is_explained_and_asked_for_again() -
     assert [e.data["reason"] for e in caller.record.of("flow.reprompted")] == ["invalid", "invalid"]
 
 
+@pytest.mark.parametrize(
+    ("first", "again", "heard"),
+    [
+        # Of "the sixth of January" only that of the next year is left, and of "three" only that at night.
+        ("the sixth of January", "no, the sixth of January", "Tuesday the sixth of January again"),
+        ("Tuesday at three", "no, at three", "three again"),
+    ],
+)
+async def test_what_is_heard_again_after_a_no_is_not_called_impossible(first: str, again: str, heard: str) -> None:
+    async with calling() as caller:
+        await say(caller, "Dr Lee", first)
+        answer = await say(caller, again)
+        assert answer.startswith(f"I heard {heard}, but you said that is wrong. ")
+        assert answer.endswith("?")
+        filled = len(caller.record.of("flow.filled"))
+        await say(caller, again.removeprefix("no, "))
+        assert len(caller.record.of("flow.filled")) == filled  # it is not taken the second time either
+
+
+async def test_what_could_never_be_taken_has_its_own_reason_after_a_no() -> None:
+    async with calling() as caller:
+        await say(caller, "Dr Lee", "Monday")
+        assert (await say(caller, "no, Sunday")).startswith("We are closed on Sundays.")
+        await say(caller, "Monday")
+        assert (await say(caller, "no, the first of May")).startswith("That is too far ahead.")
+
+
 async def test_a_value_may_depend_on_another() -> None:
     def check(value: time, context: Any) -> str | None:
         monday = context.values.get("day", date(2026, 1, 6)).weekday() == 0

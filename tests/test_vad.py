@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voiceframe.audio import PCM_8K, PCM_16K, PCMU_8K, Audio, AudioFormat, AudioStream
+from tests.listening import Ear, feed, listen
+from voiceframe.audio import PCM_8K, PCM_16K, PCMU_8K, Audio, AudioFormat
 from voiceframe.errors import ConfigurationError, MissingExtra
 from voiceframe.frames import (
     EndFrame,
@@ -25,10 +26,10 @@ from voiceframe.frames import (
     VADUserStartedSpeakingFrame,
     VADUserStoppedSpeakingFrame,
 )
-from voiceframe.processor import Processor, handles, observes
+from voiceframe.processor import Processor, handles
 from voiceframe.processors.vad import VAD, EnergyVAD, VADSettings, WebRTCVAD, Window
 from voiceframe.processors.vad.base import Activity
-from voiceframe.testing.run import Rig, rig
+from voiceframe.testing.run import rig
 from voiceframe.tones import mix, noise, silence, tone
 
 Started = VADUserStartedSpeakingFrame
@@ -54,57 +55,9 @@ class LoudWide(Loud):
     context_ms = 4
 
 
-class Ear(Processor):
-    """What came out, and when."""
-
-    def __init__(self) -> None:
-        self.seen: list[tuple[int, Frame]] = []
-        self.audio: list[InputAudioFrame] = []
-
-    @observes(Started, Stopped)
-    def on_frame(self, frame: Frame) -> None:
-        self.seen.append((self.call.clock.at_ms(), frame))
-
-    @observes(InputAudioFrame)
-    def on_audio(self, frame: InputAudioFrame) -> None:
-        self.audio.append(frame)
-
-    @property
-    def frames(self) -> list[Frame]:
-        return [frame for _, frame in self.seen]
-
-    @property
-    def stretches(self) -> list[tuple[int, int]]:
-        """Where speech began and ended."""
-        found: list[tuple[int, int]] = []
-        for started, stopped in zip(self.frames[::2], self.frames[1::2], strict=True):
-            assert isinstance(started, Started)
-            assert isinstance(stopped, Stopped)
-            found.append((started.began_ms, stopped.ended_ms))
-        return found
-
-
 def speech(ms: int, dbfs: float = -20, rate: int = 8_000) -> bytes:
     """Loud enough for any gate."""
     return tone(300, ms, dbfs, rate)
-
-
-async def feed(call: Rig, pcm: bytes, format: AudioFormat = PCM_8K, ms: int = 20) -> None:
-    """As a line does: each frame when it is over."""
-    data = Audio(pcm, AudioFormat("pcm_s16le", format.rate)).to(format)
-    step = format.bytes_per_second * ms // 1000
-    stream = AudioStream(format)
-    for start in range(0, len(data), step):
-        await asyncio.sleep(ms / 1000)
-        call.push(InputAudioFrame(stream.add(data[start : start + step])))
-
-
-async def listen(vad: VAD, pcm: bytes, format: AudioFormat = PCM_8K, ms: int = 20) -> Ear:
-    ear = Ear()
-    async with rig(vad, ear) as call:
-        await feed(call, pcm, format, ms)
-        await call.ends()
-    return ear
 
 
 # -- stretches of speech

@@ -97,8 +97,9 @@ class App:
         self.bot: Bot = load_bot(bot) if isinstance(bot, str) else bot
         self.endpoints = endpoints
         self.limits = limits or Limits.load()
-        self._store_feed = _feed_of(store)
-        self.sinks = (*([self._store_feed] if self._store_feed else []), *sinks)
+        self._store = store
+        self._store_feed: SinkFeed | None = None
+        self._sinks = tuple(sinks)
         self._admit = tuple(admit)
         self._observers = observers
         self._call_settings = call_settings
@@ -110,6 +111,13 @@ class App:
         self.draining = False
         self._gateway: Gateway | None = None
         self._closing: set[asyncio.Task[None]] = set()
+
+    @property
+    def sinks(self) -> tuple[Feed, ...]:
+        """Where the events of all calls go. Opens the store, if that has not been done."""
+        if self._store_feed is None and self._store is not None:
+            self._store_feed = _feed_of(self._store)
+        return (*([self._store_feed] if self._store_feed else []), *self._sinks)
 
     async def take(
         self,
@@ -188,6 +196,7 @@ class App:
         await self._gateway(scope, receive, send)
 
     async def __aenter__(self) -> Self:
+        _ = self.sinks  # a store that cannot be opened is better known now than by the first call
         for endpoint in self.endpoints:
             await endpoint.open(self)
         return self
@@ -198,9 +207,10 @@ class App:
 
     async def aclose(self) -> None:
         """Let the sinks keep what was written, and close the store that the app has opened."""
-        await asyncio.gather(*(feed.drained(5_000) for feed in self.sinks))
-        if self._store_feed is not None:
-            await asyncio.get_running_loop().run_in_executor(None, self._store_feed.close)
+        opened = self._store_feed
+        await asyncio.gather(*(feed.drained(5_000) for feed in (*([opened] if opened else []), *self._sinks)))
+        if opened is not None:
+            await asyncio.get_running_loop().run_in_executor(None, opened.close)
 
     async def drain(self, timeout_ms: int = 30_000) -> bool:
         """Take no more calls and wait until those that run have ended; after `timeout_ms` end them politely.

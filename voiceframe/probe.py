@@ -1,4 +1,4 @@
-"""Where a gateway answers `voiceframe doctor`, and how the two know each other: see `doctor.py`."""
+"""Where a gateway answers `voiceframe doctor`, and how the two know each other: see `doctor/`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from .app import App
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.routing import BaseRoute
     from starlette.websockets import WebSocket
+
+    from .transports.sockets import StreamOpener
 
 __all__ = ["PROBE", "DoctorEndpoint", "Signer", "probe_routes"]
 
@@ -108,6 +110,9 @@ class DoctorEndpoint:
             Route(PROBE + "/{ticket}", self._ask, methods=["GET", "POST"]),
             WebSocketRoute(PROBE + "/{ticket}/stream", self._echo),
         )
+
+    def streams(self, gateway: Gateway) -> Mapping[str, StreamOpener]:
+        return {}  # carriers open none here; the doctor's own is among the routes
 
     async def _ask(self, request: Request) -> Response:
         from starlette.responses import JSONResponse, Response

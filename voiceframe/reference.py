@@ -14,12 +14,12 @@ import voiceframe
 from . import errors, settings
 from .events import json_schema, schema
 
-__all__ = ["main", "pages"]
+__all__ = ["import_everything", "main", "pages"]
 
 
 def pages() -> Mapping[str, str]:
     """The generated pages by file name."""
-    _import_everything()
+    import_everything()
     return {
         "configuration.md": settings.markdown(),
         "errors.md": _errors(),
@@ -53,9 +53,9 @@ def _errors() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _import_everything() -> None:
-    # Settings and events are known once their module was imported. Optional packages are imported inside functions, so
-    # every module can be.
+def import_everything() -> None:
+    """Import every module: settings and events are known once theirs was. Optional packages are imported inside
+    functions, so each can be."""
     for module in pkgutil.walk_packages(voiceframe.__path__, "voiceframe."):
         if not module.name.endswith("__main__") and not module.name.startswith("voiceframe.testing."):  # wants pytest
             importlib.import_module(module.name)

@@ -1,4 +1,4 @@
-"""The one renderer of reports: JSON for programs, Markdown for pull requests, HTML for people and printers.
+"""The one renderer of reports: text for terminals, JSON for programs, Markdown for pull requests, HTML for printers.
 
 Whatever comes from outside (evidence, titles, links) is escaped, and a link is one only if it is http, https, mailto or
 relative.
@@ -9,17 +9,52 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Any, Final
+from typing import Any, Final, TextIO
 from urllib.parse import quote, urlsplit
 
 from .checks import Check, Fact, Report
 
-__all__ = ["to_html", "to_json", "to_markdown"]
+__all__ = ["show", "to_html", "to_json", "to_markdown", "to_text"]
 
 _WORDS: Final = {"pass": "Pass", "warn": "Warning", "fail": "Fail"}
 _SIGNS: Final = {"pass": "✓", "warn": "!", "fail": "✗"}  # beside the colour, for those who do not see it
+
+
+def show(report: Report, form: str = "text", out: TextIO | None = None) -> int:
+    """Write a report as `text`, `json`, `markdown` or `html`. Returns its exit code."""
+    render: dict[str, Callable[[Report], str]] = {"json": to_json, "markdown": to_markdown, "html": to_html}
+    (out or sys.stdout).write(render.get(form, to_text)(report))
+    return report.exit_code
+
+
+def to_text(report: Report) -> str:
+    """The report for a terminal. What came from outside cannot steer it: control characters are shown as `?`."""
+    lines = [report.title, ""]
+    for section, checks in report.sections():
+        if section:
+            lines.append(section)
+        for check in checks:
+            lines.append(f"  {_SIGNS[check.verdict]} {check.title or check.id} ({check.id})")
+            lines += [f"      {_line(fact)}" for fact in check.evidence]
+            if check.fix and check.verdict != "pass":
+                lines.append(f"      Fix: {check.fix}")
+        lines.append("")
+    if report.missing:
+        lines.append("Not checked")
+        lines += [f"  - {item.id}: {item.why}" for item in report.missing]
+        lines.append("")
+    counts = ", ".join(f"{report.count(verdict)} {verdict}" for verdict in ("fail", "warn", "pass"))
+    lines.append(f"{_SIGNS[report.verdict]} {report.verdict}: {counts}, {len(report.missing)} not checked")
+    return "".join(f"{''.join(c if c.isprintable() else '?' for c in line)}\n" for line in lines)
+
+
+def _line(fact: Fact) -> str:
+    if isinstance(fact, str):
+        return fact
+    return ", ".join(f"{name}: {_cell(value)}" for name, value in fact.items() if value is not None)
 
 
 def to_json(report: Report) -> str:

@@ -15,10 +15,9 @@ from ..frames import ExpectFrame
 from ..pipeline import Pipeline
 from ..processor import Processor
 from ..processors.stt import PocketSphinxSTT
-from ..processors.stt.stream import Final as FinalWords
-from ..processors.stt.stream import Interim, STTStream
+from ..processors.stt.stream import STTResult, STTStream
 from ..processors.tts import EspeakTTS
-from ..processors.tts.stream import Chunk, Done, TTSStream
+from ..processors.tts.stream import Chunk, Item, TTSStream
 from ..testing import TwilioCaller
 from . import clinic
 from .calendar import Booked, Calendar, Taken
@@ -44,7 +43,7 @@ _NOTICED: Final = {
 }
 _MENDED: Final = {
     "stt": "turn.committed",
-    "tts": "reply.speaking",
+    "tts": "reply.heard",
     "db": "handoff.requested",
     "socket": "connection.attached",
 }
@@ -60,6 +59,7 @@ class Break:
         self._pieces = 0
         self._caller: TwilioCaller | None = None
         self._call: Call | None = None
+        self._again: int | None = None
 
     # -- how it is put in place
 
@@ -98,6 +98,11 @@ class Break:
             return True
         return False
 
+    def speaks(self, reply: int) -> None:
+        """The voice makes sound of this reply."""
+        if self.broke_ms is not None and self._again is None:
+            self._again = reply
+
     def breaks(self) -> None:
         """It is dead from now on."""
         if self.broke_ms is None and self._call is not None:
@@ -110,6 +115,13 @@ class Break:
 
     # -- what came of it
 
+    def _shows(self, event: LoggedEvent) -> bool:
+        """Whether this event shows that the call goes on."""
+        if event.kind == "turn.committed":
+            return bool((event.personal or {}).get("text"))
+        # Sound that was made before may be heard yet: it takes a reply with sound of the voice that came after.
+        return event.kind != "reply.heard" or event.data["reply"] == self._again
+
     def report(self, events: Sequence[LoggedEvent], began_ms: float) -> dict[str, Any]:
         """When it broke, what noticed it and what showed that the call goes on; times from `began_ms` on."""
         broke_ms = self.broke_ms
@@ -121,12 +133,8 @@ class Break:
         )
         mended = None
         if noticed is not None:
-            # The reply that has lost its voice may still begin: what of it was made.
-            begun = [
-                event.data["reply"] for event in events if event.kind == "reply.started" and event.seq < noticed.seq
-            ]
             after = (event for event in events if event.kind == mending and event.seq > noticed.seq)
-            mended = next((event for event in after if _good(event) and event.data.get("reply") not in begun), None)
+            mended = next((event for event in after if self._shows(event)), None)
         return {
             "part": self.part,
             "at_ms": broke_ms - began_ms,
@@ -137,10 +145,6 @@ class Break:
 
 def _bad(event: LoggedEvent) -> bool:
     return event.kind != "tool.returned" or bool(event.data["failed"])
-
-
-def _good(event: LoggedEvent) -> bool:
-    return event.kind != "turn.committed" or bool((event.personal or {}).get("text"))
 
 
 def _told(event: LoggedEvent | None, broke_ms: int) -> dict[str, Any] | None:
@@ -183,7 +187,7 @@ class _Hearing(STTStream):
     async def aclose(self) -> None:
         await self._stream.aclose()
 
-    def results(self) -> AsyncGenerator[Interim | FinalWords, None]:
+    def results(self) -> AsyncGenerator[STTResult, None]:
         return self._stream.results()
 
 
@@ -219,10 +223,12 @@ class _Speaking(TTSStream):
     async def aclose(self) -> None:
         await self._stream.aclose()
 
-    async def chunks(self) -> AsyncGenerator[Chunk | Done, None]:
+    async def chunks(self) -> AsyncGenerator[Item, None]:
         async for made in self._stream.chunks():
-            if isinstance(made, Chunk) and self._part.due():
-                raise ConnectionResetError("the voice was killed")
+            if isinstance(made, Chunk):
+                if self._part.due():
+                    raise ConnectionResetError("the voice was killed")
+                self._part.speaks(made.reply)
             yield made
 
 

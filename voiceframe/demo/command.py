@@ -24,7 +24,7 @@ from ..models import POCKETSPHINX, find
 from ..pipeline import Pipeline
 from . import clinic
 from .breaking import Break, Part
-from .page import render
+from .files import call_folder, fresh, where, write
 from .result import Result, digest, percentile
 from .screen import STEPS, Screen, checks, latencies
 from .script import DemoLine
@@ -81,8 +81,7 @@ def demo(
     place = Path(folder) if folder else Path("demo-calls") / name
     act = _utterance(say, wav)
     broken = Break(part) if part is not None else None
-    place.mkdir(parents=True, exist_ok=True)
-    (place / "appointments.db").unlink(missing_ok=True)  # of a call before this one
+    fresh(place)
     screen = Screen(out, live=live, steps=() if act is not None else STEPS)
     if not as_json:
         print(_introduction(fast=fast), file=out)
@@ -108,21 +107,19 @@ def demo(
     return 0 if result.passed and answered else 1
 
 
-def write(result: Result, place: Path, *, wall: bool) -> dict[str, Any]:
-    """Write recording, events, the object and its page. Returns the object."""
-    recording, events, page = place / "call.wav", place / "events.jsonl", place / "call.html"
-    result.made.caller.save(recording)
-    events.write_text(result.record.lines(wall=wall) + "\n", encoding="utf-8")
-    document = result.document(recording, events, page)
-    (place / "call.json").write_text(json.dumps(document, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-    page.write_text(render(document, recording.read_bytes()), encoding="utf-8")
-    return document
-
-
 def demo_runs(
-    count: int, *, seed: int | None = None, as_json: bool = False, bot: Bot = clinic.bot, out: TextIO | None = None
+    count: int,
+    *,
+    seed: int | None = None,
+    folder: str | None = None,
+    as_json: bool = False,
+    bot: Bot = clinic.bot,
+    out: TextIO | None = None,
 ) -> int:
-    """Make so many fast calls, with one seed after the other. Returns the exit code: 0 if 95 % and more were good."""
+    """Make so many fast calls, with one seed after the other. Returns the exit code: 0 if 95 % and more were good.
+
+    folder: where the files of each call are kept, in a folder of its own; without it nothing is.
+    """
     make_ready()
     out = out or sys.stdout
     first = DEFAULT_SEED if seed is None else seed
@@ -131,9 +128,11 @@ def demo_runs(
     waits: list[float] = []
     together = hashlib.sha256()
     for number in range(first, first + count):
-        with tempfile.TemporaryDirectory() as folder:
-            made = _run(make_call(number, Path(folder), real=False, bot=bot), fast=True)
-        result = Result(made)
+        with _kept(folder, number) as place:
+            made = _run(make_call(number, place, real=False, bot=bot), fast=True)
+            result = Result(made)
+            if folder is not None:
+                write(result, place, wall=False)
         waits += result.voice_to_voice
         together.update(digest(made).encode())
         if result.passed:
@@ -152,6 +151,7 @@ def demo_runs(
         "pass_rate": rate,
         "voice_to_voice": delays,
         "failing": [{"seed": number, "why": why} for number, why in failing.items()],
+        "folder": folder,
         "digest": together.hexdigest(),
         "passed": rate >= PASS_RATE,
     }
@@ -162,6 +162,7 @@ def demo_runs(
             f"{count} calls, seeds {first} to {first + count - 1}: {rate:.1%} passed",
             f"voice to voice: p50 {delays['p50_ms']} ms, p95 {delays['p95_ms']} ms, of {len(waits)} turns",
             *(f"seed {number}: {why} (voiceframe demo --fast --seed {number})" for number, why in failing.items()),
+            *([] if folder is None else [where(folder)]),
             f"digest {found['digest']}",
         ]
         print(("\r" if out.isatty() else "") + "\n".join(lines), file=out)
@@ -169,14 +170,23 @@ def demo_runs(
 
 
 def demo_load(
-    count: int, *, seed: int | None = None, as_json: bool = False, bot: Bot = clinic.bot, out: TextIO | None = None
+    count: int,
+    *,
+    seed: int | None = None,
+    folder: str | None = None,
+    as_json: bool = False,
+    bot: Bot = clinic.bot,
+    out: TextIO | None = None,
 ) -> int:
-    """Make so many calls at once at real speed. Returns the exit code: 0 if 95 % and more were good."""
+    """Make so many calls at once at real speed. Returns the exit code: 0 if 95 % and more were good.
+
+    folder: as in `demo_runs()`.
+    """
     from .load import describe, load
 
     make_ready()
     out = out or sys.stdout
-    found = _run(load(count, DEFAULT_SEED if seed is None else seed, bot), fast=False)
+    found = _run(load(count, DEFAULT_SEED if seed is None else seed, bot, folder), fast=False)
     print(json.dumps(found, ensure_ascii=False, indent=2) if as_json else describe(found), file=out)
     return 0 if found["pass_rate"] >= PASS_RATE else 1
 
@@ -191,6 +201,16 @@ def _run(calling: Coroutine[Any, Any, T], *, fast: bool) -> T:
         return asyncio.run(calling)
     except asyncio.CancelledError:  # by `let_interrupt()`
         raise KeyboardInterrupt from None
+
+
+@contextmanager
+def _kept(folder: str | None, seed: int) -> Iterator[Path]:
+    """Where one of many calls is made: in a folder that stays, if there is one for all of them."""
+    if folder is not None:
+        yield fresh(call_folder(Path(folder), seed))
+        return
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
 
 
 @contextmanager

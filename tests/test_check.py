@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from voiceframe.check_command import check_bot, to_text
+from voiceframe.check import check_bot
 from voiceframe.checks import Check, Report
 from voiceframe.cli import main
+from voiceframe.report import to_text
 
 Bot = Callable[..., str]
 
@@ -293,10 +294,10 @@ def test_what_processors_need(bot: Bot, monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 
 def test_a_model_that_is_missing(bot: Bot, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import voiceframe.models
+    from voiceframe.models import finding
 
     monkeypatch.setenv("VOICEFRAME_MODELS_DIR", str(tmp_path / "none"))
-    monkeypatch.setattr(voiceframe.models, "places", lambda model: iter(()))
+    monkeypatch.setattr(finding, "places", lambda model: iter(()))
     found = checks(
         bot(
             """
