@@ -24,7 +24,7 @@ from voiceframe.frames import (
 )
 from voiceframe.processor import Processor, handles
 from voiceframe.processors.tts import TTS, Chunk, Done, SentenceStream, TTSSettings, TTSStream
-from voiceframe.processors.tts.base import choose_format
+from voiceframe.processors.tts.output import choose_format
 from voiceframe.processors.tts.words import Placer
 from voiceframe.testing.run import Result, rig, run
 
@@ -37,6 +37,8 @@ class Hum(SentenceStream):
         self._tts = tts
 
     async def send(self, reply: int, text: str) -> None:
+        if self._tts.opened > 1:
+            await asyncio.sleep(self._tts.takes_s)
         self._tts.sent.append((reply, text))
         if text.strip() == self._tts.refuses:
             raise ConnectionError("refused")
@@ -53,7 +55,8 @@ class Hum(SentenceStream):
     async def speak(self, reply: int, text: str) -> AsyncGenerator[Chunk, None]:
         tts = self._tts
         await asyncio.sleep(tts.delay_s)
-        if text.strip() == tts.breaks:
+        if text.strip() == tts.breaks and tts.deaths:
+            tts.deaths -= 1
             raise ConnectionError("broken")
         if text.strip() == tts.hangs:
             await asyncio.sleep(3600)
@@ -71,6 +74,9 @@ class HumTTS(TTS):
         delay_ms: int = 0,
         refuses: str = "-",
         breaks: str = "-",
+        deaths: int = 1_000,
+        opens_ms: int = 0,
+        takes_ms: int = 0,
         hangs: str = "-",
         tells: bool = True,
         settings: TTSSettings | None = None,
@@ -78,6 +84,7 @@ class HumTTS(TTS):
         super().__init__(settings or TTSSettings())
         self.delay_s = delay_ms / 1000
         self.refuses, self.breaks, self.hangs, self.tells = refuses, breaks, hangs, tells
+        self.deaths, self.opens_s, self.takes_s = deaths, opens_ms / 1000, takes_ms / 1000
         self.sent: list[tuple[int, str]] = []
         self.cancelled: list[int] = []
         self.opened = 0
@@ -85,6 +92,8 @@ class HumTTS(TTS):
 
     async def open(self, format: AudioFormat, voice: str, language: str) -> TTSStream:
         self.opened += 1
+        if self.opened > 1:
+            await asyncio.sleep(self.opens_s)
         return Hum(self)
 
 
@@ -198,16 +207,88 @@ async def test_a_voice_that_refuses_ends_the_reply_with_its_error() -> None:
     assert (1, "Three.") not in tts.sent
 
 
-async def test_a_stream_that_breaks_is_opened_anew_for_the_next_reply() -> None:
+async def test_the_rest_of_a_reply_whose_stream_breaks_is_spoken_by_another_one() -> None:
+    tts = HumTTS(breaks="Two.", deaths=1)
+    result = await run(tts, frames=reply(1, "One. Two. Three."))
+    assert [str(error) for error in result.errors] == ["broken"]
+    assert words_of(result) == "One. Two. Three."
+    assert tts.sent[3:] == [(1, " Two."), (1, " Three.")]
+    assert shape(result.down) == ["ReplyStarted 1", "OutputAudio 1", "Error", "OutputAudio 1", "ReplyEnded 1"]
+    assert (tts.opened, tts.closed) == (2, 2)
+
+
+async def test_without_marks_of_words_the_rest_is_what_the_sound_did_not_last_for() -> None:
+    tts = HumTTS(breaks="Two.", deaths=1, tells=False)
+    result = await run(tts, frames=reply(1, "A first sentence of some length. Two."))
+    assert words_of(result) == "A first sentence of some length. Two."
+    assert (1, " Two.") in tts.sent[2:]
+
+
+async def test_what_comes_while_another_stream_is_opened_is_spoken_behind_the_rest() -> None:
+    tts = HumTTS(breaks="Two.", deaths=1, opens_ms=500)
+    first, second = TextFrame("One. Two. Three. And", 1), TextFrame(" four. Five.", 1)
+    result = await run(tts, frames=[ReplyStartedFrame(1), first, 100, second, 600, ReplyEndedFrame(1)])
+    assert words_of(result) == "One. Two. Three. And four. Five."
+    assert tts.sent[3:] == [(1, " Two."), (1, " Three."), (1, " And four."), (1, " Five.")]
+    assert tts.opened == 2
+
+
+async def test_all_replies_that_a_stream_was_speaking_go_on() -> None:
+    tts = HumTTS(breaks="Two.", deaths=1, delay_ms=20)
+    frames: list[Frame] = [
+        ReplyStartedFrame(1),
+        TextFrame("Let me see. Well", 1),
+        *reply(2, "Two."),
+        ReplyEndedFrame(1),
+    ]
+    result = await run(tts, frames=frames)
+    assert (words_of(result, 1), words_of(result, 2)) == ("Let me see. Well", "Two.")
+    assert sorted(f.reply for f in result.down if isinstance(f, ReplyEndedFrame)) == [1, 2]
+
+
+@pytest.mark.parametrize(("opens_ms", "takes_ms", "given"), [(500, 0, 0), (50, 200, 1)])
+async def test_a_reply_that_dies_while_another_stream_is_given_it_is_not_spoken_again(
+    opens_ms: int, takes_ms: int, given: int
+) -> None:
+    tts = HumTTS(breaks="Two.", deaths=1, opens_ms=opens_ms, takes_ms=takes_ms)
+    async with rig(tts) as call:
+        number = call.source.begin_reply()
+        call.push(*reply(number, "One. Two. Three. Four."))
+        await asyncio.sleep(0.2)
+        call.call.interrupt()
+        await asyncio.sleep(1)
+        assert len(tts.sent[4:]) == given
+        tts.takes_s = 0
+        following = call.source.begin_reply()
+        call.push(*reply(following, "Four."))
+        await asyncio.sleep(0.1)
+        assert words_of(call.result, following) == "Four."
+        assert tts.opened == 2
+
+
+async def test_a_reply_is_lost_only_twice_and_the_next_one_is_spoken() -> None:
     tts = HumTTS(breaks="Two.")
     result = await run(tts, frames=[*reply(1, "One. Two. Three."), 100, *reply(2, "Four.")])
-    assert [str(error) for error in result.errors] == ["broken"]
+    assert [str(error) for error in result.errors] == ["broken", "broken"]
     assert words_of(result, 1) == "One."
     assert words_of(result, 2) == "Four."
-    assert tts.opened == 2
-    assert tts.closed == 2
+    assert tts.opened == 3
+    assert tts.closed == 3
     ends = [f.reply for f in result.down if isinstance(f, ReplyEndedFrame)]
     assert ends == [1, 2]
+
+
+async def test_a_voice_that_cannot_be_opened_again_ends_the_reply() -> None:
+    class Once(HumTTS):
+        async def open(self, format: AudioFormat, voice: str, language: str) -> TTSStream:
+            if self.opened:
+                raise ConnectionError("closed for today")
+            return await super().open(format, voice, language)
+
+    result = await run(Once(breaks="Two."), frames=reply(1, "One. Two. Three."))
+    assert [str(error) for error in result.errors] == ["broken", "closed for today"]
+    assert words_of(result) == "One."
+    assert shape(result.down)[-1] == "ReplyEnded 1"
 
 
 async def test_a_voice_that_falls_silent_is_given_up_after_a_while() -> None:
@@ -237,7 +318,8 @@ async def test_a_stream_that_ends_by_itself_is_an_error() -> None:
             return Ends(self)
 
     result = await run(EndsTTS(), frames=[*reply(1, "One.")])
-    assert [getattr(error, "code", "") for error in result.errors] == ["tts.stream-ended"]
+    assert {getattr(error, "code", "") for error in result.errors} == {"tts.stream-ended"}
+    assert len(result.errors) == 2  # that of the first stream, and that of the one which took its place
     assert [f.reply for f in result.down if isinstance(f, ReplyEndedFrame)] == [1]
 
 
@@ -364,7 +446,7 @@ def test_whatever_a_voice_says_the_words_joined_are_the_text(text: str, said: li
 )
 def test_every_reply_that_came_in_goes_out_once_unless_it_is_dead(steps: list[tuple[str, bool, int]]) -> None:
     async def live() -> None:
-        tts = HumTTS(delay_ms=40, breaks="Break.")
+        tts = HumTTS(delay_ms=40, breaks="Break.", opens_ms=30)
         came: list[int] = []
         open_: list[int] = []
         async with rig(tts) as call:

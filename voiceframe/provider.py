@@ -7,17 +7,21 @@ over the network, by its official SDK. Everything here is independent of which.
 from __future__ import annotations
 
 import asyncio
+import difflib
 import os
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from .errors import ProviderError
 
-__all__ = ["Backoff", "Place", "Vendor", "api_key", "typed"]
+__all__ = ["Backoff", "Place", "Vendor", "api_key", "choose", "typed"]
+
+
+T = TypeVar("T")
 
 
 class Vendor(NamedTuple):
@@ -71,6 +75,26 @@ def api_key(vendor: Vendor, given: str, by: str) -> str:
     return key
 
 
+def choose(kind: str, name: str, known: Mapping[str, T], *, by: str) -> T:
+    """What is known as `name`, in any case of letters: a provider by its name from settings.
+
+    kind: what it is, in words: `"voice"`. by: the class or function that was given the name. Raises `ProviderError`
+    (`provider.unknown`), which names the nearest.
+    """
+    found = known.get(name.strip().casefold())
+    if found is None:
+        nearest = difflib.get_close_matches(name.strip().casefold(), known, n=1, cutoff=0)
+        raise ProviderError.of(
+            "provider.unknown",
+            kind=kind,
+            name=repr(name),
+            nearest=f"`{nearest[0]}`" if nearest else "none",
+            known=", ".join(f"`{each}`" for each in known),
+            by=by,
+        )
+    return found
+
+
 _MOST_DETAIL: Final = 200
 
 
@@ -118,6 +142,8 @@ def _status(error: BaseException) -> int:
         (response, "status_code"),
         (response, "status"),
     ):
+        if name == "code" and _is_closed_socket(holder):
+            continue  # of the WebSocket, not of HTTP; and to ask for it is deprecated
         value = getattr(holder, name, None)
         if isinstance(value, int) and not isinstance(value, bool) and 100 <= value < 600:
             return int(value)
@@ -167,6 +193,10 @@ _NETWORK: Final = frozenset(
         "WebSocketConnectionClosedException",
     }
 )
+
+
+def _is_closed_socket(error: object) -> bool:
+    return any(cls.__name__ == "ConnectionClosed" for cls in type(error).__mro__)
 
 
 def _is_of_the_network(error: BaseException) -> bool:

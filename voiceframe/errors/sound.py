@@ -64,7 +64,11 @@ class SpeechError(VoiceframeError):
         ),
         "tts.stream-ended": Explanation(
             "The stream of {processor} has ended while reply {reply} was being spoken.",
-            "See what the voice has logged; the next reply opens a new stream by `open()`.",
+            "See what the voice has logged; a new stream by `open()` speaks the rest, once for each reply.",
+        ),
+        "tts.lexicon": Explanation(
+            "{entry} does not say how a word is pronounced.",
+            "Write `word=respelling` or, in phonemes, `word=/.../` into the setting `lexicon` of the voice.",
         ),
         "tts.clip": Explanation(
             "The clip {path} cannot be played: {reason}.",
@@ -88,6 +92,14 @@ class RecognitionError(VoiceframeError):
         "stt.ended": Explanation(
             "The stream of {processor} has ended before the call.",
             "See what the recognizer has logged; the next speech opens a new stream by `open()`.",
+        ),
+        "stt.no-vad": Explanation(
+            "Nobody tells {processor} when the caller speaks: there is no VAD before it.",
+            "Put one there: `SileroVAD()`; `DeepgramFluxSTT` and `CartesiaTurnsSTT` do without.",
+        ),
+        "stt.no-turns": Explanation(
+            "{processor} is to end turns where the recognizer does, and no recognizer before it says where that is.",
+            'Take `DeepgramFluxSTT` or `CartesiaTurnsSTT`, or `TurnSettings(endpointing="adaptive")`.',
         ),
         "stt.no-grammar": Explanation(
             "{processor} has no grammar for what the caller says: the dialog has sent no `ExpectFrame` with one.",

@@ -5,100 +5,142 @@ from __future__ import annotations
 import abc
 import asyncio
 import contextlib
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
+from typing import Any, Final
 
-from ...audio import PCM_16K, Audio, AudioFormat
-from ...errors import SpeechError
+from ...audio import AudioFormat
+from ...errors import ProviderError, SpeechError
 from ...frames import (
     ClipFrame,
     EndFrame,
     Frame,
     InterruptionFrame,
-    OutputAudioFrame,
     ReplyEndedFrame,
     ReplyStartedFrame,
     TextFrame,
-    Word,
+    UpdateSettingsFrame,
 )
-from ...processor import Processor, handles
-from ...settings import Settings, setting
-from .clips import Clip, spread
-from .sentences import Sentences
-from .stream import Chunk, Done, TTSStream
+from ...processor import handles
+from ...provider import Backoff, Vendor, choose
+from .cache import PromptCache, PromptKey, shared_cache
+from .lexicon import Lexicon
+from .output import choose_format
+from .prompt import Prompt
+from .prompts import Prompts
+from .sentences import split_sentences
+from .settings import TTSSettings
+from .speech import Recording, Speech
+from .stream import Done, Failed, TTSStream
+from .streams import Streams
 from .words import Placer
 
 __all__ = ["TTS", "TTSSettings"]
 
+log = logging.getLogger(__name__)
+
 #: Text that may wait to be spoken, in characters: an hour of speech.
 MOST_CHARS = 60_000
+#: Settings of which the sound of a voice does not depend.
+_NO_SOUND: Final = frozenset({"provider", "silence_ms", "stall_ms", "connect_ms", "clip_ms", "usd_per_million_chars"})
+#: Voices by the name that settings have for them: module and class.
+_BY_NAME: Final = {
+    "cartesia": ".cartesia:CartesiaTTS",
+    "deepgram": ".deepgram:DeepgramTTS",
+    "elevenlabs": ".elevenlabs:ElevenLabsTTS",
+    "espeak": ".espeak:EspeakTTS",
+    "openai": ".openai:OpenAITTS",
+}
+#: Errors that a user has to mend before any call can be taken.
+_FATAL: Final = frozenset({"provider.key", "provider.auth", "provider.request", "provider.unsupported"})
 
 
-class TTSSettings(Settings, prefix="TTS"):
-    """What holds for every voice."""
-
-    silence_ms: int = setting(
-        default=5_000, doc="time without sound after which a reply that was to be spoken is given up", ge=100
-    )
-    piece_ms: int = setting(default=100, doc="length of the pieces in which sound is handed on", ge=20, le=1_000)
-    clip_ms: int = setting(default=1_800_000, doc="how much of an audio file is played at most", ge=0)
-
-
-class _Speech:
-    """A reply on its way to the output."""
-
-    __slots__ = ("chars", "done", "failed", "heard_s", "number", "pending", "placer", "sentences")
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.sentences = Sentences()
-        self.placer = Placer()
-        self.pending = False  # the stream was given something for which it owes a Done
-        self.chars = 0  # how much that is
-        self.done = asyncio.Event()
-        self.heard_s = 0.0  # when the stream gave the last sound
-        self.failed = False
-
-
-class TTS(Processor):
+class TTS(Streams):
     """Speaks the replies: text and clips come in, sound with the times of its words goes out.
 
     A voice is a subclass with `open()`, which gives a stream; all else is done here. Text is cut into sentences, each
     of which is sent as soon as it is certain. `ReplyStartedFrame` goes on at once and `ReplyEndedFrame` behind the
-    sound. An interruption drops the dead replies and cancels them in the stream. If the stream fails, or makes no
-    sound for `silence_ms`, that is reported, and the replies that it was speaking end where they are.
+    sound. An interruption drops the dead replies and cancels them in the stream.
+
+    If the stream is lost, another one speaks the rest of its replies, from the first word of which not all was heard.
+    A provider (`vendor`) that cannot be reached is tried again, ever later, and one that owes sound and gives none for
+    `stall_ms` is connected anew. A reply of which there is no sound for `silence_ms`, or which is refused, ends where
+    it is, with an error. A failure that may be due to the text is forgiven once for each reply.
 
     The words of a reply, joined, are its text (for each clip, the clip's), if all of it was spoken.
 
-    settings: by default from the environment and the settings file.
+    settings: by default from the environment and the settings file. An `UpdateSettingsFrame` changes them in the call;
+        voice, language and the like hold from the next reply on.
+    cache: where sentences are kept that are said again and again; for providers by default that of the process.
+    prompts: sentences that are made ready, and kept, while it rings.
     """
 
+    #: Whose voice it is; None for one of this machine.
+    vendor: Vendor | None = None
+    #: The vendor's name of the model, for events.
+    model: str = ""
     #: The voice and the language that `open()` is given; what they may be is the subclass's affair.
     voice: str = ""
     language: str = ""
 
-    def __init__(self, settings: TTSSettings | None = None) -> None:
-        self.settings = settings or TTSSettings.load()
-        #: The format of what goes out: the first one of `produces` that the output takes as it is.
-        self.format: AudioFormat = PCM_16K
-        self._stream: TTSStream | None = None
-        self._speeches: dict[int, _Speech] = {}
-        self._draining = False  # sound is there, and waits for room
+    def __init__(
+        self,
+        settings: TTSSettings | None = None,
+        *,
+        cache: PromptCache | None = None,
+        prompts: Iterable[str] = (),
+    ) -> None:
+        super().__init__(settings or TTSSettings.load())
+        self._prompt_cache = cache
+        self._prompts = tuple(prompts)
+        self._prompts_now: Prompts | None = None
+        self._prompts_version = 0
+
+    @staticmethod
+    def by_name(name: str = "", **arguments: Any) -> TTS:
+        """The voice of this name, made with these arguments; by default the one of the settings.
+
+        Raises `ProviderError` (`provider.unknown`) for a name that there is not.
+        """
+        found = choose("voice", name or TTSSettings.load().provider, _BY_NAME, by="TTS.by_name(...)")
+        module, _, cls = found.partition(":")
+        made: TTS = getattr(import_module(module, __package__), cls)(**arguments)
+        return made
 
     @abc.abstractmethod
     async def open(self, format: AudioFormat, voice: str, language: str) -> TTSStream:
         """A stream of this voice whose chunks have `format`. Called in `setup()`, and again when a stream has ended."""
+
+    def phonemes(self, word: str, sounds: str) -> str | None:
+        """What the voice is given for `word`, that it may say `sounds`; None if it takes no phonemes."""
+        return None
+
+    def plain(self, text: str) -> str:
+        """What the voice is given for a text that is not in the lexicon: where it has marks of its own."""
+        return text
+
+    def configure(self, changes: Mapping[str, Any]) -> None:
+        """The settings have changed: `self.settings` has the new ones. Called before a new stream is opened."""
+        if "voice" in changes:
+            self.voice = changes["voice"]
+        if "language" in changes:
+            self.language = changes["language"]
 
     def fullness(self) -> float:
         return sum(speech.chars for speech in self._speeches.values()) / MOST_CHARS
 
     async def setup(self) -> None:
         self.format = choose_format(self.produces, self.call.transport.output().accepts)
-        await self._opened()
-
-    async def cleanup(self) -> None:
-        stream, self._stream = self._stream, None
-        if stream is not None:
-            await stream.aclose()
+        self._backoff = Backoff(self.call.rng)
+        self._warn_of_lexicon()
+        error = await self._connect()
+        if error is not None:
+            if not isinstance(error, ProviderError) or error.code in _FATAL:
+                raise error
+            self._recover(error)
+        if self._prompts:
+            self.spawn(self._prepare_quietly(), name=f"{self.name} prepares", lasting=True)
 
     # -- what comes
 
@@ -128,16 +170,18 @@ class TTS(Processor):
         try:
             await self._finish(speech)
         finally:
-            self._speeches.pop(frame.reply, None)
+            self._forget(speech)
         return frame
 
     @handles(InterruptionFrame)
     def on_interruption(self, frame: InterruptionFrame) -> None:
         for speech in [speech for speech in self._speeches.values() if not self.alive(speech.number)]:
             del self._speeches[speech.number]
-            speech.done.set()
-            if speech.pending and self._stream is not None:
-                self.spawn(self._cancel(self._stream, speech.number))
+            line = speech.line if speech.pending else None
+            speech.settled()
+            if line is not None:
+                self.spawn(self._cancel(line, speech.number))
+        self._report_usage()
         self.drained()
 
     @handles(EndFrame, on_interrupt="finish")
@@ -148,202 +192,172 @@ class TTS(Processor):
             if self._speeches.pop(speech.number, None) is not None:
                 self.push(ReplyEndedFrame(speech.number))
 
-    def _find(self, reply: int) -> _Speech:
+    @handles(UpdateSettingsFrame)
+    def on_settings(self, frame: UpdateSettingsFrame) -> None:
+        if frame.target != self.name:
+            return
+        before = self.settings
+        self.settings = before.replace(**frame.changes)
+        try:
+            self.lexicon = Lexicon(self.settings.lexicon, self.phonemes)
+        except SpeechError:
+            self.settings = before
+            raise
+        self._warn_of_lexicon()
+        self.configure(frame.changes)
+        if any(name == "lexicon" or name not in TTSSettings._settings for name in frame.changes):
+            self._renew()
+
+    def _find(self, reply: int) -> Speech:
         speech = self._speeches.get(reply)
         if speech is None:
-            speech = self._speeches[reply] = _Speech(reply)
+            speech = self._speeches[reply] = Speech(reply)
+            speech.placer = Placer(self._char_ms)
         return speech
 
-    # -- to the stream
+    def _forget(self, speech: Speech) -> None:
+        self._speeches.pop(speech.number, None)
 
-    async def _opened(self) -> TTSStream:
-        stream = self._stream
-        if stream is None:
-            stream = self._stream = await self.open(self.format, self.voice, self.language)
-            self.spawn(self._listen(stream), name=f"{self.name} listens", lasting=True)
-        return stream
+    def _warn_of_lexicon(self) -> None:
+        if self.lexicon.refused:
+            error = ProviderError.of(
+                "provider.unsupported",
+                vendor=self.vendor.name if self.vendor else self.name,
+                what=f"be told phonemes, as those of {', '.join(self.lexicon.refused)}",
+                by="lexicon",
+                instead="respellings: `word=respelling`",
+            )
+            log.warning("%s: %s %s", self.name, error.message, error.fix)
 
-    async def _say(self, speech: _Speech, text: str) -> None:
-        if speech.failed:
+    async def _say(self, speech: Speech, text: str) -> None:
+        prompt = await self._cached(text)
+        if prompt is not None:
+            await self._settle(speech)
+            if self._may_speak(speech):
+                await self._repeat(speech, prompt, text)
             return
-        if not speech.pending:
-            speech.pending = True
-            speech.done.clear()
-        speech.placer.given(text)
-        speech.chars += len(text)
-        try:
-            await (await self._opened()).send(speech.number, text)
-        except Exception as error:
-            self._failed(speech, error)
+        async with self._giving:
+            if not self._may_speak(speech):  # it was interrupted meanwhile
+                return
+            if not speech.pending:
+                speech.line = self._line
+            speech.given(text)
+            self._record(speech, text)
+            line = speech.line
+            if line is not None:
+                await self._give(line, speech, [text])
+                return
+            if speech.unit == 1:
+                self._wanted.set()
+        if self._recovering is None or self._recovering.done():
+            error = await self._connect()
+            if error is not None:
+                self._unreachable(error)
 
-    async def _finish(self, speech: _Speech) -> None:
+    def _may_speak(self, speech: Speech) -> bool:
+        return self._speaks(speech) and not speech.failed
+
+    async def _finish(self, speech: Speech) -> None:
         """All that came of the reply so far is spoken, when this returns."""
         rest = speech.sentences.flush()
         if rest:
             await self._say(speech, rest)
-        if not speech.pending or speech.failed:
+        await self._settle(speech)
+
+    # -- what is kept
+
+    async def prepare(self, texts: Iterable[str]) -> None:
+        """Have these texts made and kept, on disk too if the cache has a folder: they are played without the provider.
+
+        Raises `ProviderError`, and `ProcessorError` before the voice is part of a call.
+        """
+        self._linked("prepare")
+        prompts = self._kept
+        if prompts is None:
             return
+        sentences = [sentence for text in texts for sentence in split_sentences(text) if prompts.keeps(sentence)]
+        missing = [text for text in dict.fromkeys(sentences) if await self.offload(prompts.fetch, text) is None]
+        missing = [text for text in missing if prompts.cache.claim(prompts.key(text))]
         try:
-            await (await self._opened()).flush(speech.number)
+            if missing:
+                await self._make(prompts, missing)
         except Exception as error:
-            self._failed(speech, error)
-            return
-        loop = asyncio.get_running_loop()
-        limit_s = self.settings.silence_ms / 1000
-        speech.heard_s = loop.time()
-        while not speech.done.is_set():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(speech.heard_s + limit_s):
-                    await speech.done.wait()
-            if speech.done.is_set():
-                break
-            if self._draining:  # it is not the voice that we wait for
-                speech.heard_s = loop.time()
-            elif loop.time() >= speech.heard_s + limit_s - 1e-6:
-                silent = SpeechError.of(
-                    "tts.silent", processor=self.name, reply=speech.number, waited_ms=self.settings.silence_ms
-                )
-                self._failed(speech, silent)
-                if self._stream is not None:
-                    await self._cancel(self._stream, speech.number)
-                return
+            found = self._typed(error)
+            raise found from (None if found is error else error)
+        finally:
+            for text in missing:
+                prompts.cache.release(prompts.key(text))
+            self._report_usage()
 
-    async def _cancel(self, stream: TTSStream, reply: int) -> None:
-        try:
-            await stream.cancel(reply)
-        except Exception as error:
-            await self._lost(stream, error)
-
-    def _failed(self, speech: _Speech, error: Exception) -> None:
-        """The rest of this reply is not spoken."""
-        speech.failed = True
-        speech.pending = False
-        speech.chars = 0
-        speech.done.set()
-        self.fail(error)
-        self.drained()
-
-    # -- from the stream
-
-    async def _listen(self, stream: TTSStream) -> None:
+    async def _make(self, prompts: Prompts, texts: Sequence[str]) -> None:
+        stream = await self._within(self.open(self.format, self.voice, self.language))
         chunks = stream.chunks()
-        error: Exception | None = None
         try:
-            async for item in chunks:
-                speech = self._speeches.get(item.reply)
-                if speech is None or speech.failed or not speech.pending:
-                    continue
-                speech.heard_s = asyncio.get_running_loop().time()
-                if isinstance(item, Chunk):
-                    await self._speak(speech, item)
-                else:
-                    self._spoken(speech, item)
-        except Exception as caught:
-            error = caught
+            for number, text in enumerate(texts):
+                spoken = self.lexicon.speak(text, self.plain)
+                self._used_chars += len(spoken)
+                self._used_requests += 1
+                await stream.send(-1 - number, spoken)
+                await stream.flush(-1 - number)
+                placer, recording = Placer(self._char_ms), Recording(text)
+                placer.given(text)
+                while True:
+                    async with asyncio.timeout(self.settings.silence_ms / 1000):
+                        item = await anext(chunks)
+                    if isinstance(item, Failed):
+                        raise item.error
+                    if isinstance(item, Done):
+                        break
+                    length_ms = len(item.audio) * 1000 / self.format.bytes_per_second
+                    original = self.lexicon.original if self.lexicon else None
+                    recording.add(item.audio, placer.place(item.words, length_ms, original), length_ms)
+                recording.add(b"", placer.finish(), 0)
+                await self.offload(lambda kept: prompts.keep(kept, disk=True), recording)
         finally:
             await chunks.aclose()
-        await self._lost(stream, error)
+            with contextlib.suppress(Exception):
+                await stream.aclose()
 
-    async def _lost(self, stream: TTSStream, error: Exception | None) -> None:
-        """The stream has ended, which it should not have done."""
-        if self._stream is not stream:
-            return
-        self._stream = None
-        for speech in self._speeches.values():
-            if speech.pending:
-                ended = SpeechError.of("tts.stream-ended", processor=self.name, reply=speech.number)
-                self._failed(speech, error or ended)
-                error = None  # told once
-        if error is not None:
-            self.fail(error)
-        with contextlib.suppress(Exception):
-            await stream.aclose()
-
-    async def _speak(self, speech: _Speech, chunk: Chunk) -> None:
-        words = speech.placer.place(chunk.words, len(chunk.audio) * 1000 / self.format.bytes_per_second)
-        before = len(speech.placer.rest)
-        self._draining = True
+    async def _prepare_quietly(self) -> None:
         try:
-            await self._hand_on(speech, chunk.audio, words)
-        finally:
-            self._draining = False
-            speech.heard_s = asyncio.get_running_loop().time()
-            if before < speech.chars:
-                speech.chars = before
-                self.drained()
+            await self.prepare(self._prompts)
+        except ProviderError as error:
+            log.warning("%s: sentences could not be prepared: %s", self.name, error)
 
-    def _spoken(self, speech: _Speech, done: Done) -> None:
-        rest = speech.placer.finish()
-        if rest:
-            self.push(OutputAudioFrame(Audio(b"", self.format), speech.number, rest))
-        speech.pending = False
-        speech.chars = 0
-        speech.done.set()
-        self.drained()
+    @property
+    def _kept(self) -> Prompts | None:
+        """The prompts of this voice as it is set now; None for a voice that needs none."""
+        if self.vendor is None:
+            return None
+        if self._prompts_version != self._version or self._prompts_now is None:
+            cache = shared_cache() if self._prompt_cache is None else self._prompt_cache
+            self._prompts_now = Prompts(cache, self._sound_key(), self.format, self.settings.piece_ms)
+            self._prompts_version = self._version
+        return self._prompts_now
 
-    # -- to the output
+    def _sound_key(self) -> PromptKey:
+        """What makes the sound of this voice what it is: all settings but those of waiting."""
+        assert self.vendor is not None
+        names = [name for name in self.settings._settings if name not in _NO_SOUND]
+        settings = (f"{name}={getattr(self.settings, name)}" for name in sorted(names))
+        return (self.vendor.name, type(self).__name__, self.voice, self.language, str(self.format), *settings)
 
-    async def _hand_on(self, speech: _Speech, audio: bytes, words: Sequence[Word]) -> None:
-        """Push sound in pieces, each with the words that begin in it, as fast as there is room for it."""
-        format = self.format
-        per_second = format.bytes_per_second
-        size = per_second * self.settings.piece_ms // 1000
-        size -= size % (per_second // format.rate)
-        for start in range(0, max(1, len(audio)), size):
-            piece = audio[start : start + size]
-            if words:
-                begin = start * 1000 // per_second
-                last = start + size >= len(audio)
-                end = (start + size) * 1000 // per_second
-                inside = tuple(
-                    word if not begin else Word(word.text, word.start_ms - begin, word.end_ms - begin)
-                    for word in words
-                    if (begin <= word.start_ms or not start) and (word.start_ms < end or last)
-                )
-            else:
-                inside = ()
-            if not self._speaks(speech):
-                return
-            self.push(OutputAudioFrame(Audio(piece, format), speech.number, inside))
-            await self.drain()
+    async def _cached(self, text: str) -> Prompt | None:
+        prompts = self._kept
+        if prompts is None or not prompts.keeps(text):
+            return None
+        prompt = prompts.get(text)
+        if prompt is None and prompts.cache.on_disk:
+            prompt = await self.offload(prompts.fetch, text)
+        return prompt
 
-    def _speaks(self, speech: _Speech) -> bool:
-        return self._speeches.get(speech.number) is speech
+    def _record(self, speech: Speech, text: str) -> None:
+        """Keep the sound of a sentence if it comes to be spoken alone."""
+        prompts = self._kept
+        alone = prompts is not None and speech.unit == 1 and prompts.keeps(text) and not self.call.log.private
+        speech.recording = Recording(text) if alone else None
 
-    async def _play(self, speech: _Speech, frame: ClipFrame) -> None:
-        """Play a file as it is read, with the words of its text spread over it."""
-        clip = Clip(frame.path, self.format)
-        try:
-            await self.offload(clip.open)
-            marks = spread(frame.text, clip.duration_ms)
-            played_ms = 0.0
-            while True:
-                audio = await self.offload(clip.read)
-                if not audio:
-                    break
-                length_ms = len(audio) * 1000 / self.format.bytes_per_second
-                due = [word for word in marks if word.start_ms < played_ms + length_ms]
-                marks = marks[len(due) :]
-                at_ms = round(played_ms)
-                words = [Word(word.text, word.start_ms - at_ms, word.end_ms - at_ms) for word in due]
-                await self._hand_on(speech, audio, words)
-                if not self._speaks(speech):
-                    return
-                played_ms += length_ms
-                if played_ms >= self.settings.clip_ms:
-                    raise SpeechError.of("tts.clip-long", path=frame.path, limit_ms=self.settings.clip_ms)
-            if marks and self._speaks(speech):
-                self.push(OutputAudioFrame(Audio(b"", self.format), speech.number, tuple(marks)))
-        finally:
-            clip.close()
-
-
-def choose_format(produces: Sequence[AudioFormat], accepts: Sequence[AudioFormat]) -> AudioFormat:
-    """What to make: the first format of the output that can be made as it is; else the first that can be made.
-
-    A voice without `produces` makes any of one channel.
-    """
-    for format in accepts:
-        if format in produces or (not produces and format.channels == 1):
-            return format
-    return produces[0] if produces else PCM_16K
+    def _keep(self, recording: Recording) -> None:
+        prompts = self._kept
+        if prompts is not None and not self.call.log.private:
+            prompts.keep(recording)

@@ -61,6 +61,7 @@ class PromptCache:
         self._limit = self.settings.memory_mb * 1_000_000
         self._prompts: OrderedDict[PromptKey, Prompt] = OrderedDict()
         self._lock = threading.Lock()
+        self._claimed: set[PromptKey] = set()
         self._making: dict[PromptKey, tuple[threading.Lock, list[None]]] = {}
         self._disk = _Disk(self.settings) if self.settings.directory else None
 
@@ -95,6 +96,40 @@ class PromptCache:
                 prompt = make()
             self._keep(key, prompt)
             return prompt
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether there is a folder for prompts."""
+        return self._disk is not None
+
+    def fetch(self, key: PromptKey, format: AudioFormat, piece_ms: int) -> Prompt | None:
+        """The prompt from memory or from disk. Blocks."""
+        with self._lock:
+            prompt = self._prompts.get(key)
+        if prompt is None and self._disk is not None:
+            prompt = self._disk.read(key, format, piece_ms)
+            if prompt is not None:
+                self._keep(key, prompt)
+        return prompt
+
+    def put(self, key: PromptKey, prompt: Prompt, *, disk: bool = False) -> None:
+        """Keep a prompt that was made elsewhere. Blocks, if it is kept on disk."""
+        self._keep(key, prompt)
+        if disk and self._disk is not None:
+            self._disk.write(key, prompt)
+
+    def claim(self, key: PromptKey) -> bool:
+        """Whether nobody makes this prompt already; then the caller does, and says `release(key)`."""
+        with self._lock:
+            if key in self._claimed:
+                return False
+            self._claimed.add(key)
+            return True
+
+    def release(self, key: PromptKey) -> None:
+        """It was made, or could not be."""
+        with self._lock:
+            self._claimed.discard(key)
 
     def clear(self) -> None:
         """Forget everything, also what is on disk."""

@@ -13,8 +13,9 @@ from ... import espeak
 from ...audio import PCMU_8K, Audio, AudioFormat
 from ...frames import Word
 from ...settings import setting
-from .base import TTS, TTSSettings, choose_format
+from .base import TTS, TTSSettings
 from .cache import PromptCache, PromptKey, shared_cache
+from .output import choose_format
 from .prompt import Prompt
 from .sentences import split_sentences
 from .stream import Chunk, SentenceStream

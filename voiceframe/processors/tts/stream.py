@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ...audio import AudioFormat
 from ...frames import Word
 
-__all__ = ["Chunk", "Done", "SentenceStream", "TTSStream"]
+__all__ = ["Chunk", "Done", "Failed", "Item", "SentenceStream", "TTSStream"]
 
 
 @dataclass(slots=True, frozen=True)
@@ -35,14 +35,26 @@ class Done:
     reply: int
 
 
+@dataclass(slots=True, frozen=True)
+class Failed:
+    """This reply cannot be spoken, and no more comes of it; the others go on."""
+
+    reply: int
+    error: Exception
+
+
+#: What a stream gives.
+Item = Chunk | Done | Failed
+
+
 class TTSStream(abc.ABC):
     """A voice at work: one for each call, for all of its replies, which may overlap.
 
     send(a) send(b) flush ──▶ Chunk … Chunk Done ──▶ send, flush … as often as a reply needs it
        └ cancel: no more of this reply, neither Chunk nor Done
 
-    All methods are called on the call's event loop. An exception in any of them, or the end of the iteration, is the
-    end of the stream: the replies that it was speaking end with an error, and the next one opens another stream.
+    All methods are called on the call's event loop. An exception in `chunks()`, or its end, is the end of the stream:
+    another one is opened, and is given what was not said yet. A reply for which `send()` or `flush()` raises ends.
     """
 
     #: The format of all chunks.
@@ -65,7 +77,7 @@ class TTSStream(abc.ABC):
         """Give back what the stream holds. Nothing else is called after it."""
 
     @abc.abstractmethod
-    def chunks(self) -> AsyncGenerator[Chunk | Done, None]:
+    def chunks(self) -> AsyncGenerator[Item, None]:
         """What the voice makes, as it makes it. Read once, from the opening to the end.
 
         The reader may take its time: a voice that is faster than the caller listens must wait for it, or keep little.
@@ -104,7 +116,7 @@ class SentenceStream(TTSStream):
     async def aclose(self) -> None:
         self._work.clear()
 
-    async def chunks(self) -> AsyncGenerator[Chunk | Done, None]:
+    async def chunks(self) -> AsyncGenerator[Item, None]:
         while True:
             while not self._work:
                 self._more.clear()

@@ -6,7 +6,7 @@ their own way: with other white space, without punctuation, with "ten thirty" fo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from ...frames import Word
@@ -17,15 +17,19 @@ __all__ = ["Placer"]
 #: How far ahead a word is looked for: further on it is more likely another one of the same letters.
 _AHEAD: Final = 60
 #: Speech in a voice that tells of no words: milliseconds per character of English.
-_CHAR_MS: Final = 62
+CHAR_MS: Final = 62
 
 
 class Placer:
-    """The text of one reply that a voice was given, and how far it has said it."""
+    """The text of one reply that a voice was given, and how far it has said it.
 
-    __slots__ = ("_rest", "_said_ms", "silent")
+    char_ms: how long the voice takes for a character, if it tells of no words.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_char_ms", "_rest", "_said_ms", "silent")
+
+    def __init__(self, char_ms: float = CHAR_MS) -> None:
+        self._char_ms = char_ms
         self._rest = ""
         self._said_ms = 0.0  # of sound, since the last word that was placed
         #: Whether the voice has told of a word.
@@ -40,12 +44,22 @@ class Placer:
         """The voice was given more."""
         self._rest += text
 
-    def place(self, words: Iterable[Word], duration_ms: float) -> tuple[Word, ...]:
-        """The words of a piece of sound that lasts `duration_ms`, in the letters of the text."""
+    def resume(self) -> str:
+        """What was not said yet, which another voice is given now: of what it says nothing was said before."""
+        self._said_ms = 0.0
+        return self._rest
+
+    def place(
+        self, words: Iterable[Word], duration_ms: float, original: Callable[[str, str], str] | None = None
+    ) -> tuple[Word, ...]:
+        """The words of a piece of sound that lasts `duration_ms`, in the letters of the text.
+
+        original: the text's word for one that is said, given that and what is left to say.
+        """
         found: list[Word] = []
         for word in words:
             self.silent = False
-            text = self._take(word.text)
+            text = self._take(word.text if original is None else original(word.text, self._rest))
             if text:
                 found.append(Word(text, word.start_ms, word.end_ms))
         if self.silent:
@@ -79,7 +93,7 @@ class Placer:
         self._said_ms += duration_ms
         offset = 0.0
         for start, end in spans(self._rest):
-            length = (end - start) * _CHAR_MS
+            length = (end - start) * self._char_ms
             if offset + length > self._said_ms:
                 break
             yield Word(self._rest[start:end], max(0, round(offset - begin)), max(0, round(offset + length - begin)))
@@ -88,7 +102,7 @@ class Placer:
             taken = 0
             total = 0.0
             for start, end in spans(self._rest):
-                total += (end - start) * _CHAR_MS
+                total += (end - start) * self._char_ms
                 if total > offset:
                     break
                 taken = end

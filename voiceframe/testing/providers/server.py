@@ -108,6 +108,11 @@ class FakeSocket:
         #: What has come on it.
         self.received: list[str | bytes] = []
 
+    @property
+    def passed(self) -> int:
+        """How many messages have passed, of both directions together."""
+        return self._connection.passed
+
     async def receive(self) -> str | bytes | None:
         """The next message; None when the client has closed."""
         await self._close_if_due()
@@ -151,6 +156,9 @@ class FakeProvider(abc.ABC):
     key: what it takes for a valid API key.
     """
 
+    #: What is sent of a streamed answer in place of a piece that is garbled.
+    nonsense: bytes = b"data: {no json\n\n"
+
     def __init__(self, *, key: str = "key") -> None:
         self.key = key
         #: What goes wrong with the next connections or requests, one each; then nothing does.
@@ -158,6 +166,7 @@ class FakeProvider(abc.ABC):
         #: All that was asked, and the sockets, in order.
         self.asked: list[Asked] = []
         self.sockets: list[FakeSocket] = []
+        self._made: list[_Connection] = []
         self._runner: Any = None
         self._port = 0
         self._open: set[asyncio.Task[Any]] = set()
@@ -171,6 +180,11 @@ class FakeProvider(abc.ABC):
     def connections(self) -> int:
         """How many WebSockets and answers are open now."""
         return len(self._open)
+
+    @property
+    def messages(self) -> list[int]:
+        """How many messages have passed on each WebSocket, or pieces of each answer, in order."""
+        return [connection.passed for connection in self._made]
 
     @abc.abstractmethod
     def routes(self, app: web.Application) -> None:
@@ -194,6 +208,7 @@ class FakeProvider(abc.ABC):
             socket = web.WebSocketResponse(compress=False, max_msg_size=0)
             await socket.prepare(request)
             connection = _Connection(fault, request.transport)
+            self._made.append(connection)
             fake = FakeSocket(socket, connection, self.asked[-1])
             self.sockets.append(fake)
             with self._counted(), contextlib.suppress(ConnectionError):
@@ -215,6 +230,7 @@ class FakeProvider(abc.ABC):
             if refused is not None:
                 return refused
             connection = _Connection(fault, request.transport)
+            self._made.append(connection)
             with self._counted():
                 answer = await handler(self.asked[-1])
                 if isinstance(answer, Mapping):
@@ -226,7 +242,7 @@ class FakeProvider(abc.ABC):
                 await response.prepare(request)
                 async for piece in answer:
                     await connection.pass_one(sending=True)
-                    await response.write(b"data: {no json\n\n" if connection.garbles() else piece)
+                    await response.write(self.nonsense if connection.garbles() else piece)
                 await connection.pass_one(sending=True)  # so that it can be cut before its end
                 await response.write_eof()
                 return response
