@@ -41,6 +41,9 @@ __all__ = [
     "ReplyEndedFrame",
     "ReplyStartedFrame",
     "ResumeFrame",
+    "STTEagerTurnFrame",
+    "STTTurnEndedFrame",
+    "STTTurnResumedFrame",
     "SayFrame",
     "StartFrame",
     "Stream",
@@ -248,7 +251,8 @@ class InterimTranscriptionFrame(Frame):
 class TranscriptionFrame(Frame):
     """Words that will not change. An empty text says: there was speech, but nothing that could be recognized.
 
-    `alternatives` are what else it may have been, best first, without `text` itself.
+    `alternatives` are what else it may have been, best first, without `text` itself. `heard` is what the recognizer has
+    given where a correction of the bot's has changed it, else empty.
     """
 
     text: str
@@ -256,6 +260,28 @@ class TranscriptionFrame(Frame):
     confidence: float = 1.0
     words: tuple[Word, ...] = ()
     alternatives: tuple[Alternative, ...] = ()
+    heard: str = ""
+
+
+@dataclass(slots=True)
+class STTEagerTurnFrame(Frame):
+    """The recognizer itself holds that the caller's turn has probably ended, with all of this text."""
+
+    text: str
+    confidence: float = 1.0
+
+
+@dataclass(slots=True)
+class STTTurnResumedFrame(Frame):
+    """The recognizer itself holds that the caller goes on after an `STTEagerTurnFrame`."""
+
+
+@dataclass(slots=True)
+class STTTurnEndedFrame(Frame):
+    """The recognizer itself holds that the caller's turn has ended; `text` is all of it."""
+
+    text: str
+    confidence: float = 1.0
 
 
 @dataclass(slots=True)

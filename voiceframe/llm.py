@@ -19,20 +19,31 @@ class TextDelta:
 
 @dataclass(slots=True, frozen=True)
 class ToolCall:
-    """The model wants a tool to be called; `arguments` are complete."""
+    """The model wants a tool to be called; `arguments` are complete.
+
+    error: what is wrong with them, if the model has written no JSON object; `arguments` are then empty. The tool must
+        not be called: this is its result, with `failed=True`, so that the model can do better.
+    opaque: the vendor's own, which it wants back with the conversation (a signature of its thoughts). Keep it.
+    """
 
     id: str
     name: str
     arguments: Mapping[str, Any]
+    error: str = ""
+    opaque: str = field(default="", repr=False)
 
 
 @dataclass(slots=True, frozen=True)
 class Usage:
-    """What the request has cost, in tokens. `cached_tokens` are part of `input_tokens`."""
+    """What the request has cost, in tokens.
+
+    `cached_tokens` were read from a cache, and `cache_write_tokens` written to one; both are part of `input_tokens`.
+    """
 
     input_tokens: int
     output_tokens: int
     cached_tokens: int = 0
+    cache_write_tokens: int = 0
 
 
 @dataclass(slots=True, frozen=True)

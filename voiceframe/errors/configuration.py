@@ -62,12 +62,12 @@ class ConfigurationError(VoiceframeError):
             "Pass one, `Agent(name, instructions, llm)`, or override `reply(turn)`.",
         ),
         "agent.template": Explanation(
-            "{where} has {text}, which cannot be filled in: {error}.",
-            'Write a name such as `{{{{ call.from }}}}`; for braces of your own write `{{{{ "{{{{" }}}}`.',
+            "{where}: {text!r} between double braces cannot be filled in: {error}.",
+            "Write the name of a value there, such as `call.from`; braces of your own go there in quotes.",
         ),
         "agent.template-name": Explanation(
-            "{where} uses the name {name!r}, which has no value.",
-            "Did you mean `{nearest}`? What may be missing has a default: `{{{{ {name} | default(\"...\") }}}}`.",
+            "{where}: the name {name!r} has no value.",
+            'Did you mean `{nearest}`? What may be missing has a default: `{name} | default("...")`.',
         ),
         "agent.zone": Explanation(
             "{zone!r} is not a time zone that this machine knows.",
@@ -76,6 +76,26 @@ class ConfigurationError(VoiceframeError):
         "agent.tool": Explanation(
             "The agent {agent} was given {what} as a tool, which is none.",
             "Declare it with `@tool()`, or give it an `MCPServer(...)`.",
+        ),
+        "talk.url": Explanation(
+            "{url!r} is not the address of a server that speaks OpenAI's chat API: {error}.",
+            "Give it with its path, as the server's documentation has it: `--llm-url http://127.0.0.1:11434/v1`.",
+        ),
+        "talk.unreachable": Explanation(
+            "Nobody answers at {url}: {error}.",
+            "Start the server there, for Ollama with `ollama serve`, or correct `--llm-url`.",
+        ),
+        "talk.no-models": Explanation(
+            "The server at {url} lists no model.",
+            "Name one with `--llm NAME`, or have one loaded there, for Ollama with `ollama pull llama3.2`.",
+        ),
+        "talk.no-network": Explanation(
+            "A model is asked over the network at real speed, and {option} goes without both.",
+            "Leave out `{option}`, or `--llm` and `--llm-url`.",
+        ),
+        "talk.bot": Explanation(
+            "{bot} has a model of its own, or none: `--llm` and `--llm-url` give one to the built-in clinic.",
+            "Leave out `{bot}`; a bot that uses `voiceframe.providers.llm()` takes `VOICEFRAME_LLM_MODEL`.",
         ),
         "script.syntax": Explanation(
             "{path}, line {line}: {error}.",

@@ -112,6 +112,70 @@ class ToolError(VoiceframeError):
             "{tool} was called with {name}={value!r}, which is not {expected}.",
             "Give `{name}` as {expected}.",
         ),
+        "tool.arguments": Explanation(
+            "{tool} was called with several things wrong: {problems}.",
+            "Call `{tool}` again with all of them mended.",
+        ),
+        "tool.json": Explanation(
+            "{tool} was called with arguments that are no JSON object: {error}.",
+            "Call `{tool}` again with one JSON object that fits its schema.",
+        ),
+        "tool.unknown": Explanation(
+            "There is no tool {name!r}; there are {known}.",
+            "Did you mean `{nearest}`?",
+        ),
+        "tool.twice": Explanation(
+            "{agent} has two tools of the name {name!r}.",
+            'Rename one of them: `@tool(name="...")`, or `MCPServer(..., prefix="...")`.',
+        ),
+        "tool.refused": Explanation(
+            "{tool} refuses: {reason}.",
+            "Tell the caller, or call `{tool}` with other arguments.",
+        ),
+        "tool.duplicate": Explanation(
+            "{tool} was called with the same arguments {ago}, {outcome}; it was not called again.",
+            'Use what came of that. A tool that may be repeated says `on_duplicate="allow"`.',
+        ),
+        "tool.replaced": Explanation(
+            "This call of {tool} was stopped, because it was called again with the same arguments.",
+            "Use what comes of the later call of `{tool}`.",
+        ),
+        "tool.cancelled": Explanation(
+            "{tool} was stopped: {why}.",
+            "Call `{tool}` again if its result is still wanted.",
+        ),
+        "tool.declined": Explanation(
+            "{who} does not agree to {tool}: {why}.",
+            "Do not call `{tool}` again unless they ask for it.",
+        ),
+        "tool.unapproved": Explanation(
+            "Nobody has approved {tool} within {waited_ms} ms.",
+            "Call `agent.approve(call_id, by=...)` in time, or raise `AgentSettings.approval_ms`.",
+        ),
+        "tool.unanswered": Explanation(
+            "{tool} has no answer: {why}.",
+            "Respond to what the caller said; call `{tool}` again when they are ready.",
+        ),
+        "tool.no-floor": Explanation(
+            "{tool} cannot ask the caller anything here.",
+            "Give it to an agent: `Agent(..., tools=[{tool}])`.",
+        ),
+        "tool.mcp": Explanation(
+            "The MCP server {server} cannot be used: {detail}.",
+            "Check `MCPServer({server!r})`; it is tried again when a tool of it is called.",
+        ),
+        "tool.mcp-unsure": Explanation(
+            "The connection to the MCP server {server} was lost while {tool} ran; it may have been done or not.",
+            "Find out whether it was before `{tool}` is called again.",
+        ),
+        "tool.mcp-result": Explanation(
+            "{tool} reports an error: {detail}.",
+            "Tell the caller, or call `{tool}` with other arguments.",
+        ),
+        "tool.mcp-place": Explanation(
+            "An MCP server is either a program or at a URL, and this one is {found}.",
+            'Write `MCPServer("https://...")`, or `MCPServer(command=["program", "argument"])`.',
+        ),
         "tool.timeout": Explanation(
             "{tool} did not answer within {timeout_ms} ms.",
             "Check what it waits for, or raise `@tool(timeout_ms=...)`.",

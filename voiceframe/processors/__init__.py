@@ -8,18 +8,45 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .agents import Agent as Agent
+    from .agents import AgentSettings as AgentSettings
+    from .agents import Generated as Generated
     from .dtmf import InbandDTMF as InbandDTMF
     from .observers import AuditObserver as AuditObserver
     from .observers import LatencyObserver as LatencyObserver
     from .observers import TraceObserver as TraceObserver
+    from .realtime import OpenAIRealtime as OpenAIRealtime
+    from .realtime import OpenAIRealtimeSettings as OpenAIRealtimeSettings
+    from .realtime import Realtime as Realtime
+    from .realtime import RealtimeSettings as RealtimeSettings
     from .recording import Recorder as Recorder
     from .stt import STT as STT
+    from .stt import CartesiaSTT as CartesiaSTT
+    from .stt import CartesiaSTTSettings as CartesiaSTTSettings
+    from .stt import CartesiaTurnsSettings as CartesiaTurnsSettings
+    from .stt import CartesiaTurnsSTT as CartesiaTurnsSTT
+    from .stt import DeepgramFluxSettings as DeepgramFluxSettings
+    from .stt import DeepgramFluxSTT as DeepgramFluxSTT
+    from .stt import DeepgramSTT as DeepgramSTT
+    from .stt import DeepgramSTTSettings as DeepgramSTTSettings
+    from .stt import ElevenLabsSTT as ElevenLabsSTT
+    from .stt import ElevenLabsSTTSettings as ElevenLabsSTTSettings
+    from .stt import OpenAISTT as OpenAISTT
+    from .stt import OpenAISTTSettings as OpenAISTTSettings
     from .stt import PocketSphinxSettings as PocketSphinxSettings
     from .stt import PocketSphinxSTT as PocketSphinxSTT
+    from .stt import STTSettings as STTSettings
     from .tts import TTS as TTS
     from .tts import EspeakSettings as EspeakSettings
     from .tts import EspeakTTS as EspeakTTS
     from .tts import TTSSettings as TTSSettings
+    from .tts.cartesia import CartesiaTTS as CartesiaTTS
+    from .tts.cartesia import CartesiaTTSSettings as CartesiaTTSSettings
+    from .tts.deepgram import DeepgramTTS as DeepgramTTS
+    from .tts.deepgram import DeepgramTTSSettings as DeepgramTTSSettings
+    from .tts.elevenlabs import ElevenLabsTTS as ElevenLabsTTS
+    from .tts.elevenlabs import ElevenLabsTTSSettings as ElevenLabsTTSSettings
+    from .tts.openai import OpenAITTS as OpenAITTS
+    from .tts.openai import OpenAITTSSettings as OpenAITTSSettings
     from .turn import Turns as Turns
     from .turn import TurnSettings as TurnSettings
     from .vad import EnergyVAD as EnergyVAD
@@ -29,16 +56,43 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Agent": "agents",
+    "AgentSettings": "agents",
     "AuditObserver": "observers",
+    "CartesiaSTT": "stt",
+    "CartesiaSTTSettings": "stt",
+    "CartesiaTTS": "tts.cartesia",
+    "CartesiaTTSSettings": "tts.cartesia",
+    "CartesiaTurnsSTT": "stt",
+    "CartesiaTurnsSettings": "stt",
+    "DeepgramFluxSTT": "stt",
+    "DeepgramFluxSettings": "stt",
+    "DeepgramSTT": "stt",
+    "DeepgramSTTSettings": "stt",
+    "DeepgramTTS": "tts.deepgram",
+    "DeepgramTTSSettings": "tts.deepgram",
+    "ElevenLabsSTT": "stt",
+    "ElevenLabsSTTSettings": "stt",
+    "ElevenLabsTTS": "tts.elevenlabs",
+    "ElevenLabsTTSSettings": "tts.elevenlabs",
     "EnergyVAD": "vad",
     "EspeakSettings": "tts",
     "EspeakTTS": "tts",
+    "Generated": "agents",
     "InbandDTMF": "dtmf",
     "LatencyObserver": "observers",
+    "OpenAIRealtime": "realtime",
+    "OpenAIRealtimeSettings": "realtime",
+    "OpenAISTT": "stt",
+    "OpenAISTTSettings": "stt",
+    "OpenAITTS": "tts.openai",
+    "OpenAITTSSettings": "tts.openai",
     "PocketSphinxSTT": "stt",
     "PocketSphinxSettings": "stt",
+    "Realtime": "realtime",
+    "RealtimeSettings": "realtime",
     "Recorder": "recording",
     "STT": "stt",
+    "STTSettings": "stt",
     "SileroVAD": "vad",
     "TTS": "tts",
     "TTSSettings": "tts",

@@ -6,7 +6,9 @@ import abc
 import asyncio
 import contextlib
 from collections import deque
-from typing import ClassVar, Literal, TypeAlias
+from importlib import import_module
+from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Final as Constant
 
 from ...audio import PCM_16K, Audio, AudioFormat
 from ...errors import RecognitionError
@@ -22,8 +24,9 @@ from ...frames import (
     Word,
 )
 from ...processor import Processor, handles, observes
+from ...provider import choose
 from ...settings import Settings, setting
-from .stream import Final, Interim, STTStream
+from .stream import EagerEnd, Interim, Restart, Resumed, STTResult, STTStream, TurnEnd, TurnStart
 
 __all__ = ["STT", "STTSettings"]
 
@@ -31,12 +34,30 @@ __all__ = ["STT", "STTSettings"]
 class STTSettings(Settings, prefix="STT"):
     """What holds for every recognizer."""
 
+    provider: str = setting(
+        default="pocketsphinx", doc="the recognizer that `STT.by_name()` makes when it is given no name"
+    )
     lead_ms: int = setting(default=300, doc="audio before the beginning of speech that the recognizer gets", ge=0)
     keep_ms: int = setting(
         default=1_500, doc="audio that is kept while nobody speaks: `lead_ms`, and what the VAD takes to notice", ge=100
     )
     longest_ms: int = setting(default=30_000, doc="length of speech that is recognized as one piece", ge=1_000)
     result_ms: int = setting(default=3_000, doc="time from the end of speech after which no result is none", ge=50)
+    # -- recognizers that are asked over the network
+    replay_ms: int = setting(
+        default=5_000, doc="audio without a final result that is sent again on a new connection", ge=0, le=30_000
+    )
+    connect_ms: int = setting(default=5_000, doc="time in which a connection must be made", ge=100)
+    warm_ms: int = setting(default=1_000, doc="time that a call waits for the first connection before it goes on", ge=0)
+    silent_ms: int = setting(
+        default=1_500, doc="time without a word of a vendor that owes a result after which it is connected anew", ge=50
+    )
+    ping_ms: int = setting(
+        default=2_000, doc="how often a connection is tried by a ping, and how long that may take", ge=50
+    )
+    usd_per_hour: float | None = setting(
+        default=None, doc="what an hour of audio costs, for the events; none if it is not known", ge=0
+    )
 
 
 class _Segment:
@@ -44,6 +65,7 @@ class _Segment:
 
     __slots__ = (
         "alternatives",
+        "asked_s",
         "confidence",
         "expect",
         "fed_ms",
@@ -60,6 +82,7 @@ class _Segment:
         self.origin_ms: float | None = None  # media time of the first sample that was sent
         self.fed_ms = 0.0
         self.over = False
+        self.asked_s = 0.0  # when its result was asked for, in the time of the loop
         self.lost = False  # the stream failed in the middle of it
         self.parts: list[str] = []
         self.words: list[Word] = []
@@ -67,6 +90,24 @@ class _Segment:
         self.alternatives: tuple[Alternative, ...] = ()
         self.timer: asyncio.TimerHandle | None = None
 
+    def clear(self) -> None:
+        """Nothing of it was recognized."""
+        self.parts.clear()
+        self.words.clear()
+        self.confidence = 1.0
+        self.alternatives = ()
+
+
+#: Where the recognizers are that can be chosen by name.
+_BY_NAME: Constant = {
+    "cartesia": ".cartesia:CartesiaSTT",
+    "cartesia-turns": ".cartesia:CartesiaTurnsSTT",
+    "deepgram": ".deepgram:DeepgramSTT",
+    "deepgram-flux": ".deepgram:DeepgramFluxSTT",
+    "elevenlabs": ".elevenlabs:ElevenLabsSTT",
+    "openai": ".openai:OpenAISTT",
+    "pocketsphinx": ".pocketsphinx:PocketSphinxSTT",
+}
 
 _What: TypeAlias = Literal["expect", "begin", "send", "finalize"]
 _Work: TypeAlias = tuple[_What, "ExpectFrame | _Segment | Audio"]
@@ -89,6 +130,8 @@ class STT(Processor):
     #: What the stream is sent: `"speech"` only, or `"always"` all audio of the call, for a recognizer that listens for
     #: itself and is only told when the VAD thinks that speech is over.
     fed: ClassVar[Literal["speech", "always"]] = "speech"
+    #: Whether it tells by itself when turns begin and end.
+    hears_turns: ClassVar[bool] = False
     #: The language that `open()` is given, and that the transcriptions carry.
     language: str = "en-US"
 
@@ -110,6 +153,17 @@ class STT(Processor):
         self._idle.set()
         self._worker: asyncio.Task[None] | None = None
         self._reader: asyncio.Task[None] | None = None
+
+    @staticmethod
+    def by_name(name: str = "", **arguments: Any) -> STT:
+        """The recognizer of this name, made with these arguments; by default the one of the settings.
+
+        Raises `ProviderError` (`provider.unknown`) for a name that there is not.
+        """
+        found = choose("recognizer", name or STTSettings.load().provider, _BY_NAME, by="STT.by_name(...)")
+        module, _, cls = found.partition(":")
+        made: STT = getattr(import_module(module, __package__), cls)(**arguments)
+        return made
 
     async def prepare(self, expect: ExpectFrame) -> None:
         """The dialog expects something else from the next segment on: time to compile a grammar."""
@@ -185,6 +239,7 @@ class STT(Processor):
         segment.over = True
         self._put("finalize", segment)
         loop = asyncio.get_running_loop()
+        segment.asked_s = loop.time()
         segment.timer = loop.call_later(self.settings.result_ms / 1000, self._late, segment)
 
     def _late(self, segment: _Segment) -> None:
@@ -240,9 +295,12 @@ class STT(Processor):
             line = audio or self._first_audio()
             self.format = choose_format(self.accepts, line.format if line else PCM_16K)
             self._sent_ms = 0.0
-            self._stream = await self.open(self.format, self.language)
+            self._stream = await self._started()
             self._reader = self.spawn(self._read(self._stream), name="stt-results", lasting=True)
         return self._stream
+
+    async def _started(self) -> STTStream:
+        return await self.open(self.format, self.language)
 
     def _first_audio(self) -> Audio | None:
         return next((which for _, which in self._work if isinstance(which, Audio)), None)
@@ -261,15 +319,21 @@ class STT(Processor):
             if stream is self._stream:
                 self._lost(error)
 
-    def _take(self, result: Interim | Final) -> None:
+    def _take(self, result: STTResult) -> None:
+        if isinstance(result, TurnStart | EagerEnd | Resumed | TurnEnd):
+            self._turned(result)
+            return
         if not self._waiting:
             # A recognizer that listens for itself may hear words where the VAD has heard none.
             return
         segment = self._waiting[0]
+        if isinstance(result, Restart):
+            segment.clear()
+            return
         if isinstance(result, Interim):
             text = " ".join([*segment.parts, result.text]) if result.text else ""
             if text:
-                self.push(InterimTranscriptionFrame(text, self.language, result.confidence))
+                self.push(InterimTranscriptionFrame(self._corrected(text), self.language, result.confidence))
             return
         if result.text:
             segment.parts.append(result.text)
@@ -278,7 +342,17 @@ class STT(Processor):
             segment.words += [Word(w.text, w.start_ms + origin, w.end_ms + origin) for w in result.words]
         segment.alternatives = result.alternatives if len(segment.parts) <= 1 else ()
         if result.last and segment.over:
+            self._answered(segment)
             self._tell(self._waiting.popleft())
+
+    def _turned(self, result: TurnStart | EagerEnd | Resumed | TurnEnd) -> None:
+        """The recognizer has an opinion about the caller's turn."""
+
+    def _answered(self, segment: _Segment) -> None:
+        """The recognizer has given its result."""
+
+    def _corrected(self, text: str) -> str:
+        return text
 
     def _now_ms(self) -> float:
         return self.call.clock.at_ms()
@@ -286,7 +360,8 @@ class STT(Processor):
     def _tell(self, segment: _Segment) -> None:
         if segment.timer is not None:
             segment.timer.cancel()
-        text = " ".join(segment.parts)
+        heard = " ".join(segment.parts)
+        text = self._corrected(heard)
         self.push(
             TranscriptionFrame(
                 text,
@@ -294,6 +369,7 @@ class STT(Processor):
                 segment.confidence if text else 0.0,
                 words=tuple(segment.words),
                 alternatives=segment.alternatives,
+                heard=heard if heard != text else "",
             )
         )
         if not self._waiting:
@@ -321,9 +397,7 @@ class STT(Processor):
                 self._work_on()
         while self._waiting and self._waiting[0].over:
             segment = self._waiting.popleft()
-            segment.parts.clear()
-            segment.words.clear()
-            segment.alternatives = ()
+            segment.clear()
             self._tell(segment)
         if self._waiting:  # the caller still speaks; what was said of it so far is lost
             self._waiting[0].lost = True

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 from ...frames import Alternative, ExpectFrame, Word
 
-__all__ = ["Final", "Interim", "STTStream"]
+__all__ = ["EagerEnd", "Final", "Interim", "Restart", "Resumed", "STTResult", "STTStream", "TurnEnd", "TurnStart"]
 
 
 @dataclass(slots=True, frozen=True)
@@ -27,6 +28,8 @@ class Final:
         since it was opened.
     alternatives: what else it may have been, best first, without `text` itself.
     last: whether this ends the segment. Parts before it have False; their texts and its own are joined by spaces.
+    until_ms: how far the words given until now cover the audio, counted as those of `words`; None if that is not known.
+        When the connection is lost, audio behind it is recognized again; without it the segment is, from its beginning.
     """
 
     text: str
@@ -34,6 +37,45 @@ class Final:
     words: tuple[Word, ...] = ()
     alternatives: tuple[Alternative, ...] = ()
     last: bool = True
+    until_ms: float | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class Restart:
+    """What was given of the present segment is void: it is recognized once more, from its beginning."""
+
+
+@dataclass(slots=True, frozen=True)
+class TurnStart:
+    """The recognizer itself holds that the caller has begun to speak."""
+
+
+@dataclass(slots=True, frozen=True)
+class EagerEnd:
+    """The recognizer itself holds that the caller's turn, with all of this text, has probably ended."""
+
+    text: str
+    confidence: float = 1.0
+
+
+@dataclass(slots=True, frozen=True)
+class Resumed:
+    """It has not: the caller goes on."""
+
+
+@dataclass(slots=True, frozen=True)
+class TurnEnd:
+    """The recognizer itself holds that the caller's turn has ended; `text` is all of it.
+
+    until_ms: how far it covers the audio, as in `Final`; None for all that was sent until now.
+    """
+
+    text: str
+    confidence: float = 1.0
+    until_ms: float | None = None
+
+
+STTResult: TypeAlias = Interim | Final | Restart | TurnStart | EagerEnd | Resumed | TurnEnd
 
 
 class STTStream(abc.ABC):
@@ -56,10 +98,20 @@ class STTStream(abc.ABC):
     async def finalize(self) -> None:
         """The segment is over: give the rest of its results. Returns when that was taken, not when it is done."""
 
+    async def keep_alive(self) -> None:  # noqa: B027
+        """Nothing was sent for a while: send something that keeps the connection."""
+
+    async def configure(self, hints: tuple[str, ...], changes: Mapping[str, Any]) -> bool:
+        """Listen for other phrases and by other settings from now on. False if another stream must be opened for it."""
+        return False
+
+    async def resume(self, words: int) -> None:  # noqa: B027
+        """The audio that comes first is of a turn of which so many words were given: they are not given again."""
+
     @abc.abstractmethod
     async def aclose(self) -> None:
         """Give back what the stream holds. Nothing else is called after it."""
 
     @abc.abstractmethod
-    def results(self) -> AsyncGenerator[Interim | Final, None]:
+    def results(self) -> AsyncGenerator[STTResult, None]:
         """What is recognized, as it is. Read once, from the opening to the end."""

@@ -37,6 +37,12 @@ class EagerTurn:
         if self._text:
             self._owner.push(EagerTurnFrame(self._text))
 
+    def announce(self, text: str) -> None:
+        """Announce this, unless something is announced already."""
+        if text and not self._text:
+            self._text = text
+            self._owner.push(EagerTurnFrame(text))
+
     def take_back(self) -> None:
         """They go on."""
         if self._text:

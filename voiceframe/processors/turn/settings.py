@@ -13,14 +13,19 @@ class TurnSettings(Settings, prefix="TURN"):
     """When a turn of the caller is over, and what stops the bot."""
 
     # -- the end of a turn
-    endpointing: Literal["fixed", "adaptive"] = setting(
-        default="adaptive", doc="whether the silence that ends a turn depends on what was said"
+    endpointing: Literal["fixed", "adaptive", "provider"] = setting(
+        default="adaptive",
+        doc="what ends a turn: a fixed silence, one that depends on what was said, or the recognizer, if it has turns",
     )
     silence_ms: int = setting(
         default=700, doc="silence that ends a turn: fixed, or adaptive when the words say neither yes nor no", ge=100
     )
     min_silence_ms: int = setting(default=300, doc="silence after words that are surely complete (adaptive)", ge=100)
-    max_silence_ms: int = setting(default=3_000, doc="silence after words that surely go on (adaptive)", ge=100)
+    max_silence_ms: int = setting(
+        default=3_000,
+        doc="silence after words that surely go on (adaptive), or when the recognizer says nothing (provider)",
+        ge=100,
+    )
     stability_ms: int = setting(default=450, doc="time for which words that are not final must not have changed", ge=0)
     transcript_wait_ms: int = setting(
         default=1_000, doc="time after the end of speech in which its final words must come", ge=0

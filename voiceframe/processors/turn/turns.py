@@ -11,6 +11,9 @@ What it decides by lies beside it: `utterance` (what was said), `own_voice` (wha
 
 from __future__ import annotations
 
+from difflib import SequenceMatcher
+
+from ...errors import RecognitionError
 from ...events import SpeechDiscarded, SpeechEnded, SpeechStarted
 from ...frames import (
     BotStartedSpeakingFrame,
@@ -26,6 +29,9 @@ from ...frames import (
     InterruptionRequestFrame,
     PlayedAudioFrame,
     StartFrame,
+    STTEagerTurnFrame,
+    STTTurnEndedFrame,
+    STTTurnResumedFrame,
     TranscriptionFrame,
     UpdateSettingsFrame,
     UserStartedSpeakingFrame,
@@ -48,6 +54,7 @@ from .utterance import Speech, Utterance
 
 __all__ = ["Turns"]
 
+_ALIKE = 0.6  # how much of a text must be the same for it to be the same text, written otherwise
 _ECHO_CHECK_MS = 200  # how often speech that was taken for an echo is looked at again
 
 
@@ -68,6 +75,9 @@ class Turns(Processor):
         self._speech: Speech | None = None  # the stretch that lasts
         self._user_speaking = False  # whether a UserStartedSpeakingFrame is out
         self._committed_ms = -1  # the end of speech of the last turn
+        # with turns of the recognizer's own
+        self._early = ""  # what was committed of its present turn because it said nothing
+        self._covered = 0  # transcriptions that are still to come of speech that is part of a turn already
         self._eager = EagerTurn(self, lambda: self._utterance.text)
         self._idleness = Idleness(self, self.settings, busy=self._is_busy)
         # the bot
@@ -157,6 +167,9 @@ class Turns(Processor):
 
     @handles(TranscriptionFrame)
     def on_final(self, frame: TranscriptionFrame) -> Frame | None:
+        if self._covered:
+            self._covered -= 1
+            return frame
         speech = self._utterance.unrecognized() or self._speech
         text = frame.text.strip()
         if speech is not None and speech is not self._speech:
@@ -188,7 +201,8 @@ class Turns(Processor):
         self._idleness.stop()
         if changed:
             self._utterance.changed_ms = self._now()
-            self._eager.take_back()
+            if not self._by_provider:
+                self._eager.take_back()
 
     def _enough(self, text: str) -> bool:
         return len(text.split()) >= max(1, self.settings.interrupt_min_words)
@@ -201,6 +215,57 @@ class Turns(Processor):
         playing = self._bot.audible and not self._barge_in.held
         left_ms = self.call.transport.output().remaining_ms() if playing else None
         return left_ms is None or left_ms > self.settings.backchannel_rest_ms
+
+    # -- turns of the recognizer's own
+
+    @property
+    def _by_provider(self) -> bool:
+        return self.settings.endpointing == "provider"
+
+    @handles(STTEagerTurnFrame)
+    def on_eager_turn(self, frame: STTEagerTurnFrame) -> Frame:
+        if self._by_provider and not self._barge_in.possible() and not self._is_own(frame.text, self._speech):
+            self._eager.announce(_without(self._early, frame.text))
+        return frame
+
+    @handles(STTTurnResumedFrame)
+    def on_turn_resumed(self, frame: STTTurnResumedFrame) -> Frame:
+        if self._by_provider:
+            self._eager.take_back()
+        return frame
+
+    @handles(STTTurnEndedFrame)
+    def on_turn_ended(self, frame: STTTurnEndedFrame) -> Frame:
+        if not self._by_provider:
+            return frame
+        text, self._early = _without(self._early, frame.text), ""
+        speech = self._speech or next(reversed(self._utterance.stretches), None)
+        if not text:
+            return frame
+        if (speech is not None and speech.echo) or self._is_own(text, speech):
+            self._discard("echo", text, speech)
+            return frame
+        if self._barge_in.possible() or self._barge_in.held:
+            if self._is_backchannel(text) or not self._enough(text):
+                self._discard("backchannel", text, speech)
+                return frame
+            self._stop_bot()
+        utterance = self._utterance
+        self._covered += sum(not each.recognized for each in utterance.stretches)
+        if self._speech is not None:
+            self._covered += 1
+            self._speech.ended_ms = self._now()
+            utterance.stretches.append(self._speech)
+            self._speech = None
+        if not utterance.stretches:
+            utterance.changed_ms = self._now()
+        self._hold_timer.stop()
+        self._sure_timer.stop()
+        utterance.interim = ""
+        utterance.finals = [TranscriptionFrame(text, None, frame.confidence)]
+        self._commit()
+        self._early = ""
+        return frame
 
     # -- the end of a turn
 
@@ -227,6 +292,9 @@ class Turns(Processor):
                 self._user_stopped()
                 self._idleness.begin()
             return
+        if self._by_provider:
+            self._turn_timer.at(utterance.due_ms(settings.max_silence_ms, settings), self._commit)
+            return
         pause = utterance.pause(self._expect, self._bot.caller)
         due = utterance.due_ms(self.analyzer.silence_ms(pause), settings)
         self._turn_timer.at(due, self._commit)
@@ -250,6 +318,8 @@ class Turns(Processor):
             self._idleness.begin()
             return
         self._committed_ms = utterance.ended_ms
+        if self._by_provider:
+            self._early = f"{self._early} {text}".strip()
         self._turn(text, "speech", utterance)
 
     def _keys_turn(self, entry: str) -> None:
@@ -452,6 +522,19 @@ class Turns(Processor):
     @handles(StartFrame)
     def on_start(self, frame: StartFrame) -> None:
         self._idleness.begin()
+        if self._by_provider and not self._hears_turns():
+            self.fail(RecognitionError.of("stt.no-turns", processor=self.name))
+
+    def _hears_turns(self) -> bool:
+        """Whether a recognizer before this one tells when turns end, as far as that can be known."""
+        before = []
+        for node in self.call.engine.nodes:
+            if node.proc is self:
+                break
+            before.append(node.proc)
+        return any(
+            getattr(proc, "hears_turns", not type(proc).__module__.startswith("voiceframe.")) for proc in before
+        ) or not any(hasattr(proc, "hears_turns") for proc in before)
 
     @handles(EndFrame)
     def on_end(self, frame: EndFrame) -> None:
@@ -481,6 +564,19 @@ class Turns(Processor):
             self._idleness,
         ):
             timer.stop()
+
+
+def _without(early: str, text: str) -> str:
+    """`text` without the words at its beginning that were committed before."""
+    words, count = text.split(), len(early.split())
+    if not count:
+        return " ".join(words)
+    alike = SequenceMatcher(None, _plain(early), _plain(" ".join(words[:count])), autojunk=False).ratio()
+    return " ".join(words[count:] if alike >= _ALIKE else words)
+
+
+def _plain(text: str) -> str:
+    return "".join(char for char in text.lower() if char.isalnum())
 
 
 def _analyzer(settings: TurnSettings) -> TurnAnalyzer:

@@ -1,0 +1,240 @@
+"""Deepgram Nova and Flux, by the SDK, on a local server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from voiceframe.audio import PCM_16K, PCMU_8K, Audio
+from voiceframe.errors import ProviderError
+from voiceframe.frames import (
+    EagerTurnFrame,
+    ExpectFrame,
+    Frame,
+    InputAudioFrame,
+    InterimTranscriptionFrame,
+    STTEagerTurnFrame,
+    STTTurnEndedFrame,
+    STTTurnResumedFrame,
+    TranscriptionFrame,
+    UpdateSettingsFrame,
+    UserTurnFrame,
+    VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
+)
+from voiceframe.processors import Turns, TurnSettings
+from voiceframe.processors.stt import (
+    DeepgramFluxSettings,
+    DeepgramFluxSTT,
+    DeepgramSTT,
+    DeepgramSTTSettings,
+    STTSettings,
+)
+from voiceframe.processors.stt.deepgram import _failure
+from voiceframe.provider import Place
+from voiceframe.testing.providers.deepgram_stt import FakeDeepgramSTT
+from voiceframe.testing.providers.hearing import sound
+from voiceframe.testing.run import Rig, rig
+
+
+class Line:
+    """A caller, faster than real time."""
+
+    def __init__(self, call: Rig) -> None:
+        self.call = call
+        self.at_ms = 0
+
+    async def audio(self, data: bytes, *, wide: bool = False) -> None:
+        for at in range(0, len(data), 160):
+            piece = Audio(data[at : at + 160], PCMU_8K)
+            self.at_ms += 20
+            self.call.push(InputAudioFrame(Audio(piece.pcm(16_000), PCM_16K) if wide else piece, at_ms=self.at_ms))
+            await asyncio.sleep(0.001)
+
+    async def speaks(self, data: bytes, **how: bool) -> None:
+        self.call.push(VADUserStartedSpeakingFrame(began_ms=self.at_ms))
+        await self.audio(data, **how)
+        self.call.push(VADUserStoppedSpeakingFrame(ended_ms=self.at_ms))
+
+    async def until(self, done: Callable[[], bool], *, silence: bool = False) -> None:
+        for _ in range(300):
+            if done():
+                return
+            if silence:
+                await self.audio(sound("", after_ms=20))
+            await asyncio.sleep(0.005)
+        raise AssertionError([frame for frame in self.call.result.down if not isinstance(frame, InputAudioFrame)])
+
+    def of(self, *kinds: type[Frame]) -> list[Any]:
+        return [frame for frame in self.call.result.down if isinstance(frame, kinds)]
+
+    @property
+    def texts(self) -> list[str]:
+        return [frame.text for frame in self.of(TranscriptionFrame)]
+
+
+QUICK = STTSettings(silent_ms=300, ping_ms=300, lead_ms=0)
+
+
+@pytest.mark.real_time
+async def test_a_wrong_key_is_told_with_what_to_do() -> None:
+    async with FakeDeepgramSTT() as fake, rig(DeepgramSTT(stt=QUICK, place=Place(fake.url), api_key="wrong")) as call:
+        line = Line(call)
+        await line.speaks(sound("hello"))
+        await line.until(lambda: bool(line.texts))
+        (error,) = call.result.errors
+        assert isinstance(error, ProviderError)
+        assert error.code == "provider.auth"
+        assert "DEEPGRAM_API_KEY" in error.fix
+
+
+@pytest.mark.real_time
+async def test_url_headers_and_query_can_be_others() -> None:
+    async with FakeDeepgramSTT() as fake:
+        place = Place(fake.url, headers={"X-Tenant": "seven"}, query={"tag": "mine"})
+        async with rig(DeepgramSTT(stt=QUICK, place=place, api_key="key")) as call:
+            line = Line(call)
+            await line.speaks(sound("hello there"))
+            await line.until(lambda: bool(line.texts), silence=True)
+            assert line.texts == ["hello there"]
+        (asked,) = fake.asked
+        assert (asked.headers["x-tenant"], asked.query["tag"]) == ("seven", "mine")
+        assert "permessage-deflate" not in asked.headers.get("sec-websocket-extensions", "")
+
+
+@pytest.mark.real_time
+async def test_a_line_of_other_audio_is_converted() -> None:
+    async with FakeDeepgramSTT() as fake, rig(DeepgramSTT(stt=QUICK, place=Place(fake.url), api_key="key")) as call:
+        line = Line(call)
+        fake.says.append("what was said")
+        await line.speaks(sound("hello there"), wide=True)
+        await line.until(lambda: bool(line.texts), silence=True)
+        assert line.texts == ["what was said"]
+
+
+@pytest.mark.real_time
+async def test_nova_is_asked_for_what_the_settings_say() -> None:
+    settings = DeepgramSTTSettings(model="nova-3", language="de", smart_format=True, endpointing_ms=0, redact=("pci",))
+    async with FakeDeepgramSTT() as fake:
+        stt = DeepgramSTT(settings, QUICK, place=Place(fake.url), api_key="key", hints=["Voiceframe"])
+        async with rig(stt) as call:
+            line = Line(call)
+            await line.speaks(sound("one two three four"))
+            await line.until(lambda: bool(line.texts))
+            assert [frame.text for frame in line.of(InterimTranscriptionFrame)][:2] == ["one", "one two"]
+            (frame,) = line.of(TranscriptionFrame)
+            assert [(word.text, word.end_ms - word.start_ms) for word in frame.words] == [
+                (word, 120) for word in ("one", "two", "three", "four")
+            ]
+            assert frame.confidence == 0.98
+        query = fake.asked[0].query
+    wanted = {
+        "model": "nova-3",
+        "language": "de",
+        "encoding": "mulaw",
+        "sample_rate": "8000",
+        "smart_format": "true",
+        "punctuate": "true",
+        "interim_results": "true",
+        "endpointing": "false",
+        "redact": "pci",
+        "keyterm": "Voiceframe",
+    }
+    assert {name: query.get(name) for name in wanted} == wanted
+    assert "numerals" not in query
+
+
+@pytest.mark.real_time
+async def test_nova_takes_other_hints_while_it_runs() -> None:
+    async with FakeDeepgramSTT() as fake, rig(DeepgramSTT(stt=QUICK, place=Place(fake.url), api_key="key")) as call:
+        line = Line(call)
+        await line.speaks(sound("hello"))
+        await line.until(lambda: bool(line.texts))
+        call.up(ExpectFrame(phrases=("Thursday",)))
+        told = fake.sockets[0].received
+        await line.until(lambda: any(isinstance(message, str) and "Configure" in message for message in told))
+        asked = next(json.loads(message) for message in told if isinstance(message, str) and "Configure" in message)
+        assert asked["keyterms"] == ["Thursday"]
+        assert len(fake.sockets) == 1
+
+
+@pytest.mark.real_time
+async def test_nova_need_not_answer_where_nothing_is_left() -> None:
+    async with FakeDeepgramSTT() as fake, rig(DeepgramSTT(stt=QUICK, place=Place(fake.url), api_key="key")) as call:
+        line = Line(call)
+        await line.speaks(sound("", after_ms=300))
+        await line.until(lambda: bool(line.texts))
+        await line.speaks(sound("hello"))
+        await line.until(lambda: len(line.texts) == 2)
+        assert line.texts == ["", "hello"]
+        assert not call.events("provider.lost")
+
+
+@pytest.mark.real_time
+async def test_flux_says_when_a_turn_probably_ends_goes_on_and_ends() -> None:
+    settings = DeepgramFluxSettings(eager_eot_threshold=0.4)
+    async with FakeDeepgramSTT() as fake:
+        stt = DeepgramFluxSTT(settings, QUICK, place=Place(fake.url), api_key="key")
+        async with rig(stt) as call:
+            line = Line(call)
+            await line.audio(sound("on thursday", before_ms=100, after_ms=260))
+            await line.audio(sound("at ten", after_ms=600))
+            await line.until(lambda: bool(line.of(STTTurnEndedFrame)), silence=True)
+            kinds = (STTEagerTurnFrame, STTTurnResumedFrame, STTTurnEndedFrame)
+            assert [getattr(frame, "text", "") for frame in line.of(*kinds)] == [
+                "on thursday",
+                "",
+                "on thursday at ten",
+                "on thursday at ten",
+            ]
+            # Without a VAD it says itself when somebody speaks.
+            assert len(line.of(VADUserStartedSpeakingFrame)) == len(line.of(VADUserStoppedSpeakingFrame)) == 1
+            assert line.texts == ["on thursday at ten"]
+        query = fake.asked[0].query
+        assert (query["eot_threshold"], query["eager_eot_threshold"], query["eot_timeout_ms"]) == ("0.7", "0.4", "5000")
+
+
+@pytest.mark.real_time
+async def test_flux_takes_other_thresholds_and_hints_while_it_runs() -> None:
+    async with FakeDeepgramSTT() as fake, rig(DeepgramFluxSTT(stt=QUICK, place=Place(fake.url), api_key="key")) as call:
+        line = Line(call)
+        await line.audio(sound("hello", after_ms=600))
+        await line.until(lambda: bool(line.of(STTTurnEndedFrame)), silence=True)
+        call.push(UpdateSettingsFrame("DeepgramFluxSTT", {"eot_threshold": 0.9}))
+        told = fake.sockets[0].received
+        await line.until(lambda: any(isinstance(message, str) for message in told))
+        asked = next(json.loads(message) for message in told if isinstance(message, str))
+        assert asked == {"type": "Configure", "keyterms": [], "thresholds": {"eot_threshold": 0.9}}
+        call.push(UpdateSettingsFrame("DeepgramFluxSTT", {"model": "flux-general-multi"}))
+        await line.until(lambda: len(fake.sockets) == 2, silence=True)
+        assert fake.asked[1].query["model"] == "flux-general-multi"
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "retryable"),
+    [("INTERNAL_SERVER_ERROR", "provider.server", True), ("UNPARSABLE_CLIENT_MESSAGE", "provider.request", False)],
+)
+def test_errors_of_deepgrams_have_a_type(code: str, error: str, retryable: bool) -> None:
+    found = _failure(code, "it went wrong", "DeepgramFluxSTT")
+    assert (found.code, found.retryable) == (error, retryable)
+
+
+@pytest.mark.real_time
+async def test_flux_and_turn_taking_need_nothing_else() -> None:
+    async with FakeDeepgramSTT() as fake:
+        stt = DeepgramFluxSTT(
+            DeepgramFluxSettings(eager_eot_threshold=0.4), QUICK, place=Place(fake.url), api_key="key"
+        )
+        async with rig(stt, Turns(TurnSettings(endpointing="provider"))) as call:
+            line = Line(call)
+            await line.audio(sound("on thursday", before_ms=100, after_ms=700))
+            await line.until(lambda: bool(line.of(UserTurnFrame)), silence=True)
+            await line.audio(sound("at ten", after_ms=700))
+            await line.until(lambda: len(line.of(UserTurnFrame)) == 2, silence=True)
+            assert [frame.text for frame in line.of(UserTurnFrame)] == ["on thursday", "at ten"]
+            assert [frame.text for frame in line.of(EagerTurnFrame)] == ["on thursday", "at ten"]
+            assert not call.result.errors

@@ -1,0 +1,185 @@
+"""OpenAI's transcription sessions, by the SDK, on a local server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from voiceframe.audio import PCM_16K, PCMU_8K, Audio
+from voiceframe.errors import ProviderError
+from voiceframe.frames import (
+    ExpectFrame,
+    Frame,
+    InputAudioFrame,
+    InterimTranscriptionFrame,
+    TranscriptionFrame,
+    UpdateSettingsFrame,
+    VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
+)
+from voiceframe.processors.stt import OpenAISTT, OpenAISTTSettings, STTSettings
+from voiceframe.processors.stt.openai import _failure
+from voiceframe.provider import Place, Vendor, typed
+from voiceframe.testing.providers.hearing import sound
+from voiceframe.testing.providers.openai_stt import FakeOpenAISTT
+from voiceframe.testing.run import Rig, rig
+
+
+class Line:
+    """A caller, faster than real time."""
+
+    def __init__(self, call: Rig) -> None:
+        self.call = call
+        self.at_ms = 0
+
+    async def audio(self, data: bytes, *, wide: bool = False) -> None:
+        for at in range(0, len(data), 160):
+            piece = Audio(data[at : at + 160], PCMU_8K)
+            self.at_ms += 20
+            self.call.push(InputAudioFrame(Audio(piece.pcm(16_000), PCM_16K) if wide else piece, at_ms=self.at_ms))
+            await asyncio.sleep(0.001)
+
+    async def speaks(self, data: bytes, **how: bool) -> None:
+        self.call.push(VADUserStartedSpeakingFrame(began_ms=self.at_ms))
+        await self.audio(data, **how)
+        self.call.push(VADUserStoppedSpeakingFrame(ended_ms=self.at_ms))
+
+    async def until(self, done: Callable[[], bool], *, silence: bool = False) -> None:
+        for _ in range(300):
+            if done():
+                return
+            if silence:
+                await self.audio(sound("", after_ms=20))
+            await asyncio.sleep(0.005)
+        raise AssertionError([frame for frame in self.call.result.down if not isinstance(frame, InputAudioFrame)])
+
+    def of(self, *kinds: type[Frame]) -> list[Any]:
+        return [frame for frame in self.call.result.down if isinstance(frame, kinds)]
+
+    @property
+    def texts(self) -> list[str]:
+        return [frame.text for frame in self.of(TranscriptionFrame)]
+
+
+QUICK = STTSettings(silent_ms=300, ping_ms=300, lead_ms=0)
+
+
+@pytest.mark.real_time
+async def test_a_wrong_key_is_told_with_what_to_do() -> None:
+    async with FakeOpenAISTT() as fake, rig(OpenAISTT(stt=QUICK, place=Place(fake.url), api_key="wrong")) as call:
+        line = Line(call)
+        await line.speaks(sound("hello"))
+        await line.until(lambda: bool(line.texts))
+        (error,) = call.result.errors
+        assert isinstance(error, ProviderError)
+        assert error.code == "provider.auth"
+        assert "OPENAI_API_KEY" in error.fix
+
+
+@pytest.mark.real_time
+async def test_url_headers_and_query_can_be_others() -> None:
+    async with FakeOpenAISTT() as fake:
+        place = Place(fake.url, headers={"X-Tenant": "seven"}, query={"tag": "mine"})
+        async with rig(OpenAISTT(stt=QUICK, place=place, api_key="key")) as call:
+            line = Line(call)
+            await line.speaks(sound("hello there"))
+            await line.until(lambda: bool(line.texts), silence=True)
+            assert line.texts == ["hello there"]
+        (asked,) = fake.asked
+        assert (asked.headers["x-tenant"], asked.query["tag"]) == ("seven", "mine")
+        assert "permessage-deflate" not in asked.headers.get("sec-websocket-extensions", "")
+
+
+@pytest.mark.real_time
+async def test_a_line_of_other_audio_is_converted() -> None:
+    async with FakeOpenAISTT() as fake, rig(OpenAISTT(stt=QUICK, place=Place(fake.url), api_key="key")) as call:
+        line = Line(call)
+        fake.says.append("what was said")
+        await line.speaks(sound("hello there"), wide=True)
+        await line.until(lambda: bool(line.texts), silence=True)
+        assert line.texts == ["what was said"]
+
+
+@pytest.mark.real_time
+async def test_the_session_is_what_the_settings_say_and_changes_while_it_runs() -> None:
+    settings = OpenAISTTSettings(language="de-CH", noise_reduction="far_field")
+    async with FakeOpenAISTT() as fake:
+        stt = OpenAISTT(settings, QUICK, place=Place(fake.url), api_key="key", hints=["Voiceframe"])
+        async with rig(stt) as call:
+            line = Line(call)
+            await line.speaks(sound("one two three"))
+            await line.until(lambda: bool(line.texts))
+            assert [frame.text for frame in line.of(InterimTranscriptionFrame)][:2] == ["one", "one two"]
+            assert fake.session == {
+                "type": "transcription",
+                "audio": {
+                    "input": {
+                        "format": {"type": "audio/pcmu"},
+                        "transcription": {
+                            "model": "gpt-live-transcribe",
+                            "language": "de",
+                            "keywords": ["Voiceframe"],
+                        },
+                        "turn_detection": None,
+                        "noise_reduction": {"type": "far_field"},
+                    }
+                },
+            }
+            call.up(ExpectFrame(phrases=("Thursday",)))
+
+            def transcription() -> Any:
+                return fake.session["audio"]["input"]["transcription"]
+
+            await line.until(lambda: transcription()["keywords"] == ["Voiceframe", "Thursday"])
+            call.push(UpdateSettingsFrame("OpenAISTT", {"language": "fr"}))
+            await line.until(lambda: transcription()["language"] == "fr")
+            assert len(fake.sockets) == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "given"),
+    [
+        ("gpt-transcribe", {"keywords": ["a", "b"], "prompt": "a clinic"}),
+        ("gpt-4o-transcribe", {"prompt": "a clinic Words that may be said: a, b."}),
+        ("whisper-1", {"prompt": "a clinic a, b"}),
+        ("gpt-realtime-whisper", {"prompt": "a clinic"}),
+    ],
+)
+def test_each_model_is_given_hints_in_its_own_field(model: str, given: dict[str, Any]) -> None:
+    stt = OpenAISTT(OpenAISTTSettings(model=model, prompt="a clinic"), api_key="key", hints=["a", "b"])
+    assert stt.transcription(stt.hints) == {"model": model, "language": "en", **given}
+
+
+@pytest.mark.real_time
+async def test_too_little_audio_is_no_words() -> None:
+    async with FakeOpenAISTT() as fake, rig(OpenAISTT(stt=QUICK, place=Place(fake.url), api_key="key")) as call:
+        line = Line(call)
+        await line.speaks(sound("", after_ms=60))
+        await line.until(lambda: bool(line.texts))
+        await line.speaks(sound("hello"))
+        await line.until(lambda: len(line.texts) == 2)
+        assert line.texts == ["", "hello"]
+        assert not call.events("provider.lost")
+
+
+class _Said:
+    def __init__(self, code: str, type: str) -> None:
+        self.code, self.type, self.message = code, type, "no"
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "error"),
+    [
+        ("invalid_api_key", "invalid_request_error", "provider.auth"),
+        ("rate_limit_exceeded", "invalid_request_error", "provider.rate-limit"),
+        ("", "server_error", "provider.server"),
+        ("session_expired", "invalid_request_error", "provider.connection"),
+        ("invalid_value", "invalid_request_error", "provider.request"),
+    ],
+)
+def test_errors_of_openais_have_a_type(code: str, kind: str, error: str) -> None:
+    found = typed(_failure(_Said(code, kind), 400), Vendor("openai", "OPENAI_API_KEY", "openai", ""), "OpenAISTT")
+    assert found.code == error
