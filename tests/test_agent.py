@@ -75,6 +75,26 @@ async def test_a_subclass_answers_by_itself() -> None:
         await caller.hears("You said: polly wants a cracker")
 
 
+async def test_an_own_agent_that_goes_on_after_its_cancellation_is_not_heard() -> None:
+    class Stubborn(Agent):
+        async def reply(self, turn: UserTurnFrame) -> AsyncIterator[str]:
+            yield f"First answer to {turn.text}."
+            try:
+                await asyncio.sleep(2)
+            except asyncio.CancelledError:
+                await asyncio.sleep(0.5)
+                yield f" Late words about {turn.text}."
+                return
+            yield " Done."
+
+    async with dial(bot_with(Stubborn("stubborn"))) as caller:
+        await caller.says("one")
+        await caller.interrupts("two", after_ms=300)
+        await caller.hears("answer to two. Done")
+        await caller.listens()
+    assert not any("Late" in heard for heard in caller.record.heard)
+
+
 async def test_a_model_that_fails_leaves_no_silent_turn() -> None:
     llm = ScriptedLLM([RuntimeError("out of reach"), "Better now."])
     async with dial(bot_with(Agent("sick", llm=llm))) as caller:

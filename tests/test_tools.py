@@ -47,7 +47,7 @@ def test_a_tool_knows_its_parameters() -> None:
     assert (book.timeout_ms, book.side_effects, book.returns) == (5_000, True, Booked)
     schema = book.schema()
     assert schema["required"] == ["day", "at", "doctor"]
-    assert schema["properties"]["visit"] == {"enum": ["first", "next"]}
+    assert schema["properties"]["visit"] == {"type": "string", "enum": ["first", "next"]}
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate({"day": "2026-12-03", "at": "10:30", "doctor": "Dr Lee", "people": None}, schema)
 

@@ -1,6 +1,7 @@
 """What providers charge: a table of list prices, and the cost of what was used.
 
-Prices are those of paying as one goes, in US dollars without tax, as read in November 2026 on
+Prices are those of paying as one goes, in US dollars without tax, as known in November 2026; check them against your
+invoice and the vendors' pages before you rely on them, for some were read in copies of these pages:
 
 - https://developers.openai.com/api/docs/pricing and the pages of its models
 - https://platform.claude.com/docs/en/about-claude/pricing

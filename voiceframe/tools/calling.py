@@ -1,0 +1,37 @@
+"""A call of a tool in the name of a processor, so that the call's log has it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..frames import ToolCallFrame, ToolResultFrame
+from .context import Floor, ToolContext, ToolResult
+from .tool import AnyTool
+from .values import masked, plain, without_secrets
+
+if TYPE_CHECKING:
+    from ..processor import Processor
+
+__all__ = ["call_tool"]
+
+
+async def call_tool(
+    processor: Processor, tool: AnyTool, arguments: Mapping[str, Any], call_id: str, *, floor: Floor | None = None
+) -> ToolResult:
+    """Call a tool in the name of a processor, so that the call's log has it: `tool.called`, `tool.returned`.
+
+    Run it with `processor.spawn(...)`. What the tool raises is in the result; a cancellation passes.
+    """
+    processor.push(ToolCallFrame(call_id, tool.name, masked(arguments, tool.secret)))
+    try:
+        result = await tool.outcome(ToolContext(processor.call, call_id, floor=floor), arguments)
+    except asyncio.CancelledError:
+        processor.push(ToolResultFrame(call_id, error="cancelled"))
+        raise
+    if result.error is not None:
+        processor.push(ToolResultFrame(call_id, error=without_secrets(str(result.error), arguments, tool.secret)))
+    else:
+        processor.push(ToolResultFrame(call_id, plain(result.value)))
+    return result
