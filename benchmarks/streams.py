@@ -46,8 +46,7 @@ def cost(listener: str, calls: int, seconds: float) -> float:
         assert abs(tally.heard - call.sent) <= 2, f"{call.sid} has sent {call.sent} and {tally.heard} were heard"
     inside = [sample for sample in watched.samples if begin + _GUARD_S <= sample.at < end - _GUARD_S]
     first, last = inside[0], inside[-1]
-    used_s: float = last.used_s - first.used_s
-    return 100 * used_s / (last.at - first.at) / calls
+    return float(100 * (last.used_s - first.used_s) / (last.at - first.at) / calls)
 
 
 def run(calls: int, seconds: float, turns: int) -> dict[str, Spread]:
