@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias, runt
 from urllib.parse import urlsplit
 
 from .app import App
+from .collector import without_pauses
 from .errors import ConfigurationError
 from .extras import optional
 from .settings import Settings, setting
@@ -334,11 +335,12 @@ async def serve(
         waiting = loop.create_task(stop.wait())
         try:
             await up.wait()
-            if server.started and started is not None:
-                started(server.servers[0].sockets[0].getsockname()[1])
-            await asyncio.wait((serving, waiting), return_when=asyncio.FIRST_COMPLETED)
-            _log.info("stopping: %d calls", len(app.calls))
-            await app.drain(settings.drain_ms)
+            async with without_pauses(lambda: len(app.calls)):
+                if server.started and started is not None:
+                    started(server.servers[0].sockets[0].getsockname()[1])
+                await asyncio.wait((serving, waiting), return_when=asyncio.FIRST_COMPLETED)
+                _log.info("stopping: %d calls", len(app.calls))
+                await app.drain(settings.drain_ms)
         except asyncio.CancelledError:  # whoever cancels wants no wait
             await app.drain(0)
             raise
