@@ -262,7 +262,10 @@ def test_without_its_calendar_the_bot_hands_over_and_nothing_was_booked(tmp_path
     assert "cannot reach our calendar" in found["transcript"][-1]["text"]
 
 
-def test_a_terminal_has_two_columns_and_what_was_cut_is_struck_out(tmp_path: Path) -> None:
+def test_a_terminal_has_two_columns_and_what_was_cut_is_struck_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
     out = Terminal()
     screen = Screen(out, live=True)
     run_virtual(make_call(1, tmp_path, real=False, show=screen, observers=[screen.observer]))

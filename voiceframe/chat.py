@@ -9,6 +9,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -17,6 +18,8 @@ from .chat_script import Action, parse_line, parse_script
 from .clock import run_virtual
 from .errors import ConfigurationError, TestKitError
 from .events import LoggedEvent
+from .llm import LLM
+from .talk import choose_model, closing
 from .testing.caller import Caller, dial
 
 __all__ = ["chat"]
@@ -72,8 +75,10 @@ def _short(value: object) -> str:
 
 
 def chat(
-    bot: str,
+    bot: str | None = None,
     *,
+    llm: str | None = None,
+    llm_url: str | None = None,
     script: str | None = None,
     seed: int = 0,
     events_file: str | None = None,
@@ -83,11 +88,18 @@ def chat(
 ) -> int:
     """Talk to a bot, or let a script talk to it. Returns the exit code.
 
-    A script runs on virtual time: the same output on every run. Raises `ConfigurationError` for a bot or a script that
-    cannot be read.
+    bot: by default the built-in clinic: its dialog, or an agent with the model that `llm` and `llm_url` ask for, see
+    `choose_model()`.
+
+    A script runs on virtual time, the same output on every run; with a model at real speed. Raises
+    `ConfigurationError` for a bot or a script that cannot be read, and what `choose_model()` raises.
     """
     out = out or sys.stdout
-    function = load_bot(bot)
+    if bot is not None and (llm or llm_url):
+        raise ConfigurationError.of("talk.bot", bot=bot)
+    chosen = choose_model(llm, llm_url)
+    model = chosen[0] if chosen is not None else None
+    function = load_bot(bot) if bot is not None else _clinic(model)
     with contextlib.ExitStack() as stack:
         keep: TextIO | None = None
         if events_file is not None:
@@ -102,8 +114,26 @@ def chat(
                 raise ConfigurationError.of("file.unusable", path=script, done="read", error=error) from error
             actions = parse_script(text, script)
             screen = Screen(out, show_events=show_events)
-            return run_virtual(_scripted(function, actions, screen, seed, keep, words_per_minute))
-        return asyncio.run(_typed(function, out, seed, keep, words_per_minute, show_events))
+            if bot is None:
+                screen.note(_answers(chosen))
+            talking = _scripted(function, actions, screen, seed, keep, words_per_minute)
+            return run_virtual(talking) if model is None else asyncio.run(closing(model, talking))
+        if bot is None:
+            print(_answers(chosen), file=out, flush=True)
+        return asyncio.run(closing(model, _typed(function, out, seed, keep, words_per_minute, show_events)))
+
+
+def _clinic(model: LLM | None) -> Callable[..., object]:
+    """The built-in bot: its dialog, or its agent with this model."""
+    from .demo import clinic, clinic_agent
+
+    return clinic.bot if model is None else partial(clinic_agent.pipeline, model=model)
+
+
+def _answers(chosen: tuple[LLM, str] | None) -> str:
+    if chosen is None:
+        return "The clinic answers by its dialog, without a model; --llm or --llm-url asks one."
+    return f"The clinic answers with {chosen[1]}."
 
 
 def _listen(caller: Caller, screen: Screen, keep: TextIO | None) -> None:

@@ -71,13 +71,23 @@ def _add_demo(commands: _Commands[argparse.ArgumentParser]) -> None:
         "in it, and nothing is kept without it",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    _add_model(parser)
 
     def run(arguments: argparse.Namespace) -> int:
         from .demo.command import demo, demo_load, demo_runs
+        from .talk import refuse
 
         if arguments.load is not None:
-            return demo_load(arguments.load, seed=arguments.seed, folder=arguments.out, as_json=arguments.json)
+            return demo_load(
+                arguments.load,
+                seed=arguments.seed,
+                folder=arguments.out,
+                as_json=arguments.json,
+                llm=arguments.llm,
+                llm_url=arguments.llm_url,
+            )
         if arguments.runs is not None:
+            refuse("--runs", arguments.llm, arguments.llm_url)
             return demo_runs(arguments.runs, seed=arguments.seed, folder=arguments.out, as_json=arguments.json)
         return demo(
             seed=arguments.seed,
@@ -87,9 +97,27 @@ def _add_demo(commands: _Commands[argparse.ArgumentParser]) -> None:
             part=arguments.part,
             folder=arguments.out,
             as_json=arguments.json,
+            llm=arguments.llm,
+            llm_url=arguments.llm_url,
         )
 
     parser.set_defaults(run=run)
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    """The options that ask for a model in place of the clinic's dialog."""
+    parser.add_argument(
+        "--llm",
+        metavar="MODEL",
+        help="let the clinic answer with this model, such as openai/gpt-4.1-mini, anthropic/claude-haiku-4-5 or "
+        "gemini/gemini-3.8-flash; its key is taken from the environment",
+    )
+    parser.add_argument(
+        "--llm-url",
+        metavar="URL",
+        help="ask a server that speaks OpenAI's chat API, such as http://127.0.0.1:11434/v1; --llm is then its name of "
+        "the model, by default the first that it lists",
+    )
 
 
 def _count(text: str) -> int:
@@ -105,11 +133,17 @@ def _add_chat(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "chat",
         help="talk to a bot by typing",
-        description="Talk to a bot by typing: no speech recognition, no voice and no key are needed.",
+        description="Talk to a bot by typing: no speech recognition, no voice and no key are needed. Without a bot the "
+        "clinic of `voiceframe demo` answers, by its dialog or with a model.",
         epilog=HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("bot", help="a file or module with `def bot(call)`: bot.py, bot.py:my_bot, package.module:bot")
+    parser.add_argument(
+        "bot",
+        nargs="?",
+        help="a file or module with `def bot(call)`: bot.py, bot.py:my_bot, package.module:bot (default: the clinic)",
+    )
+    _add_model(parser)
     parser.add_argument("--script", metavar="FILE", help="let a script talk, on virtual time; exit with 1 if it fails")
     parser.add_argument("--seed", type=int, default=0, help="seed of the call's ids and random numbers (default: 0)")
     parser.add_argument("--events", metavar="FILE", help="also write the events to this file, one JSON object a line")
@@ -121,6 +155,8 @@ def _add_chat(commands: _Commands[argparse.ArgumentParser]) -> None:
 
         return chat(
             arguments.bot,
+            llm=arguments.llm,
+            llm_url=arguments.llm_url,
             script=arguments.script,
             seed=arguments.seed,
             events_file=arguments.events,

@@ -1,4 +1,4 @@
-"""What its processors need of this machine: models, packages, voices, folders."""
+"""What its processors need: models, packages, voices, folders, keys of providers."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, Final
 from ..checks import Check, Missing
 from ..errors import MissingExtra, VoiceframeError
 from ..models import POCKETSPHINX, SILERO, Model, find
+from .providers import models, provider_needs
 from .questions import failure, judged
 from .subject import Subject
 
@@ -70,9 +71,11 @@ def needs(subject: Subject) -> Iterator[Check | Missing]:
     asked = False
     taken: set[str] = set()
     for processor in (*subject.pipeline.processors(), *subject.pipeline.observers):
+        yield from models(processor)
         classes = (f"{cls.__module__}.{cls.__qualname__}" for cls in type(processor).__mro__)
         name = next((name for name in classes if name in _NEEDS), None)
-        if name is None:
+        wanted = _NEEDS[name] if name is not None else provider_needs(processor)
+        if not wanted:
             continue
         asked = True
         id, number = f"needs.{processor.name}", 1
@@ -82,7 +85,7 @@ def needs(subject: Subject) -> Iterator[Check | Missing]:
         taken.add(id)
         title = f"{processor.name} has what it needs"
         try:
-            facts = [need(processor) for need in _NEEDS[name]]
+            facts = [need(processor) for need in wanted]
         except (VoiceframeError, OSError) as error:
             yield failure(id, error, title)
         else:

@@ -27,6 +27,7 @@ _QUESTIONS: Final[Mapping[str, tuple[str, str]]] = {
     "settings.file": ("Settings", "No section of the settings file is misspelled"),
     "environment.bot": ("Settings", "The environment variables of the bot are set"),
     "needs": ("Models and extras", ""),
+    "model": ("Models and extras", ""),
     "files.bot": ("Files", "The files that the bot names are there"),
     "endpoints": ("Endpoints", "Calls can come"),
     "endpoint": ("Endpoints", ""),

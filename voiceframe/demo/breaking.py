@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import date, time
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -50,10 +50,14 @@ _MENDED: Final = {
 
 
 class Break:
-    """Kills `part` once; a calendar stays dead. `broke_ms` is when that was, in the call's time."""
+    """Kills `part` once; a calendar stays dead. `broke_ms` is when that was, in the call's time.
 
-    def __init__(self, part: Part) -> None:
+    make: the clinic with the parts that it is given in place of its own; by default with its dialog.
+    """
+
+    def __init__(self, part: Part, make: Callable[..., Pipeline] = clinic.bot) -> None:
         self.part = part
+        self._make = make
         self.broke_ms: int | None = None
         self._said = 0
         self._pieces = 0
@@ -71,7 +75,7 @@ class Break:
             parts.append(DyingSTT(self))
         elif self.part == "tts":
             parts.append(DyingTTS(self))
-        return clinic.pipeline(call, clinic.STATES, *parts)
+        return self._make(call, *parts)
 
     def calendar(self, path: Path) -> Calendar:
         return _Calendar(path, self) if self.part == "db" else Calendar(path)

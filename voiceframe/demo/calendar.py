@@ -109,6 +109,15 @@ class Calendar:
                 "select doctor, day, time, patient from appointments order by day, time, doctor"
             ).fetchall()
 
+    def free(self, doctor: str, day: date) -> list[time]:
+        """When the doctor is free on that day."""
+        if day.strftime("%A") in CLOSED:
+            return []
+        with self._transaction() as db:
+            query = "select time from appointments where doctor = ? and day = ?"
+            taken = {at for (at,) in db.execute(query, (doctor, day.isoformat()))}
+        return [at for at in times() if at.isoformat("minutes") not in taken]
+
     def book(self, call: str, patient: str, doctor: str, day: date, at: time) -> Booked | Taken:
         """Give the appointment to the patient. Asked again by the same call, it is the same one."""
         with self._transaction() as db:

@@ -237,6 +237,8 @@ class Actor:
         self.goal = dict(plan.goal)
         self._forms = dict(plan.forms)
         self._change = plan.change
+        #: What they wanted something else in, after all.
+        self.changed = ""
         self._trick: Trick = plan.trick
         self._hours = plan.hours_first
         self._asked = -1
@@ -327,7 +329,7 @@ class Actor:
             await self._says(f"no {self._form(wrong[0])}")
         elif self._change is not None and "with" in heard.lower():
             (slot, value, form), self._change = self._change, None
-            self.goal[slot], self._forms[slot] = value, form
+            self.goal[slot], self._forms[slot], self.changed = value, form, slot
             await self._says(f"no {form}")
         elif "confirm" in self.plan.keys:
             await self.line.presses("1")

@@ -11,15 +11,20 @@ import asyncio
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, time
+from datetime import date, datetime, time
+from typing import Final
+from zoneinfo import ZoneInfo
 
 from ..call import Call
 from ..flow import AnyState, Choice, Date, Do, End, Flow, Handoff, Intent, Name, State, Time
+from ..flow.slots import Context
 from ..flow.words import MONTHS, ORDINALS, WEEKDAYS
 from ..pipeline import Pipeline
 from ..processor import Processor
 from ..tools import ToolContext, tool
 from .calendar import CLOSED, HORIZON_DAYS, LAST, OPENS, STEP_MINUTES, Booked, Calendar, Taken
+
+ZONE: Final = "Europe/London"
 
 
 @dataclass(frozen=True)
@@ -50,11 +55,40 @@ at = Time("at", "At what time?", earliest=OPENS, latest=LAST, step_minutes=STEP_
 
 @tool(timeout_ms=5_000)
 async def book(ctx: ToolContext, patient: str, doctor: str, day: date, at: time) -> Booked | Busy | Full:
-    """Book an appointment."""
-    made = await asyncio.to_thread(calendar_of(ctx.call).book, ctx.call.id, patient, doctor, day, at)
+    """Book an appointment that the caller has agreed to.
+
+    patient: first and last name.
+    doctor: one of the doctors.
+    day: the day, as 2026-12-03.
+    at: when it begins, as 14:30.
+    """
+    calendar = calendar_of(ctx.call)
+    why = await asyncio.to_thread(problem, calendar, patient, doctor)
+    if why is None:
+        slots = Context(now_of(ctx.call), ctx.call)
+        why = _day.valid(day, slots) or _time.valid(at, slots)
+    if why is not None:
+        ctx.refuse(why)
+    made = await asyncio.to_thread(calendar.book, ctx.call.id, patient, doctor, day, at)
     if isinstance(made, Taken):
         return Busy(in_words(made)) if made.free else Full()
+    ctx.call.data["outcome"] = "booked"
     return made
+
+
+def problem(calendar: Calendar, patient: str | None, doctor: str | None) -> str | None:
+    """Why there can be no appointment of these two, if so, as a sentence."""
+    doctors = calendar.doctors()
+    if doctor is not None and doctor not in doctors:
+        return f"There is no doctor {doctor!r}; there are {', '.join(doctors)}."
+    if patient is not None and patient not in calendar.patients():
+        return f"There is no patient {patient!r}: ask for the first and the last name again."
+    return None
+
+
+def now_of(call: Call) -> datetime:
+    """What time it is where the clinic is."""
+    return datetime.fromtimestamp(call.clock.wall_ms() / 1000, ZoneInfo(ZONE))
 
 
 def in_words(taken: Taken) -> str:
@@ -68,7 +102,7 @@ def in_words(taken: Taken) -> str:
     )
 
 
-_time = at
+_day, _time = day, at
 
 STATES: list[AnyState] = [
     State("welcome", "City clinic, hello.", to="menu"),
@@ -120,13 +154,18 @@ STATES: list[AnyState] = [
 ]
 
 
-def bot(call: Call) -> Pipeline:
-    return pipeline(call, STATES)
+def bot(call: Call, *parts: Processor) -> Pipeline:
+    """The clinic. parts: in place of its own recognizer and voice."""
+    return pipeline(call, STATES, *parts)
 
 
 def pipeline(call: Call, states: Sequence[AnyState], *parts: Processor) -> Pipeline:
     """The bot with these states. It has ears and a mouth if the call has sound; `parts` take the place of its own."""
-    flow = Flow(states, start="welcome", person="reception", zone="Europe/London")
+    return around(call, [Flow(states, start="welcome", person="reception", zone=ZONE)], *parts)
+
+
+def around(call: Call, answering: Sequence[Processor], *parts: Processor) -> Pipeline:
+    """The same around whatever answers the turns."""
     ears: list[Processor] = []
     mouth: list[Processor] = []
     if call.transport.output().accepts:  # a call of audio; one of text brings its turns by itself
@@ -139,4 +178,4 @@ def pipeline(call: Call, states: Sequence[AnyState], *parts: Processor) -> Pipel
         speaking = next((part for part in parts if isinstance(part, TTS)), None)
         ears = [SileroVAD(), hearing or PocketSphinxSTT(), Turns()]
         mouth = [speaking or EspeakTTS()]
-    return Pipeline([call.transport.input(), *ears, flow, *mouth, call.transport.output()])
+    return Pipeline([call.transport.input(), *ears, *answering, *mouth, call.transport.output()])

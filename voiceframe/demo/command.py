@@ -20,13 +20,15 @@ from ..call import Call
 from ..clock import run_virtual
 from ..errors import TestKitError
 from ..extras import optional
+from ..llm import LLM
 from ..models import POCKETSPHINX, find
 from ..pipeline import Pipeline
-from . import clinic
+from ..talk import choose_model, closing, refuse
+from . import clinic, clinic_agent
 from .breaking import Break, Part
 from .files import call_folder, fresh, where, write
 from .result import Result, digest, percentile
-from .screen import STEPS, Screen, checks, latencies
+from .screen import MODEL_STEPS, STEPS, Screen, checks, latencies
 from .script import DemoLine
 from .telephoning import RATE, make_call
 
@@ -64,15 +66,20 @@ def demo(
     part: Part | None = None,
     folder: str | None = None,
     as_json: bool = False,
+    llm: str | None = None,
+    llm_url: str | None = None,
     bot: Bot = clinic.bot,
     out: TextIO | None = None,
 ) -> int:
     """Make one call, show it, and write its files. Returns the exit code: 0 if all went as it should.
 
-    say, wav: one utterance, or what is in that file, in place of the script. part: what is killed meanwhile. bot: what
-    is called.
+    say, wav: one utterance, or what is in that file, in place of the script. part: what is killed meanwhile. llm,
+    llm_url: the model that answers in place of the dialog, see `choose_model()`. bot: what is called.
     """
     make_ready()
+    if fast:
+        refuse("--fast", llm, llm_url)
+    model, bot, who = _asked(llm, llm_url, bot)
     out = out or sys.stdout
     live = out.isatty() and not fast and not as_json
     name = f"seed-{seed if seed is not None else DEFAULT_SEED}"
@@ -80,11 +87,11 @@ def demo(
         name = datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S")
     place = Path(folder) if folder else Path("demo-calls") / name
     act = _utterance(say, wav)
-    broken = Break(part) if part is not None else None
+    broken = Break(part, bot) if part is not None else None
     fresh(place)
-    screen = Screen(out, live=live, steps=() if act is not None else STEPS)
+    screen = Screen(out, live=live, steps=() if act is not None else STEPS if model is None else MODEL_STEPS)
     if not as_json:
-        print(_introduction(fast=fast), file=out)
+        print(f"{_introduction(fast=fast)} {who}", file=out)
     calling = make_call(
         DEFAULT_SEED if seed is None else seed,
         place,
@@ -96,7 +103,7 @@ def demo(
         broken=broken,
     )
     with _quiet() if broken is not None else nullcontext():  # that it was killed is shown, and not for the log
-        made = _run(calling, fast=fast)
+        made = _run(closing(model, calling), fast=fast)
     result = Result(made, scripted=act is None, broken=broken)
     document = write(result, place, wall=not fast)
     answered = act is None or any(turn["sum_ms"] is not None for turn in result.turns)
@@ -175,23 +182,37 @@ def demo_load(
     seed: int | None = None,
     folder: str | None = None,
     as_json: bool = False,
+    llm: str | None = None,
+    llm_url: str | None = None,
     bot: Bot = clinic.bot,
     out: TextIO | None = None,
 ) -> int:
     """Make so many calls at once at real speed. Returns the exit code: 0 if 95 % and more were good.
 
-    folder: as in `demo_runs()`.
+    folder: as in `demo_runs()`. llm, llm_url: as in `demo()`.
     """
     from .load import describe, load
 
     make_ready()
+    model, bot, who = _asked(llm, llm_url, bot)
     out = out or sys.stdout
-    found = _run(load(count, DEFAULT_SEED if seed is None else seed, bot, folder), fast=False)
+    if not as_json and model is not None:
+        print(who, file=out)
+    loading = load(count, DEFAULT_SEED if seed is None else seed, bot, folder)
+    found = _run(closing(model, loading), fast=False)
     print(json.dumps(found, ensure_ascii=False, indent=2) if as_json else describe(found), file=out)
     return 0 if found["pass_rate"] >= PASS_RATE else 1
 
 
 # -- parts
+
+
+def _asked(name: str | None, url: str | None, bot: Bot) -> tuple[LLM | None, Bot, str]:
+    """The model that is asked for, the bot that uses it or else `bot`, and who answers in words."""
+    chosen = choose_model(name, url)
+    if chosen is None:
+        return None, bot, "It answers by its dialog, without a model."
+    return chosen[0], partial(clinic_agent.pipeline, model=chosen[0]), f"It answers with {chosen[1]}."
 
 
 def _run(calling: Coroutine[Any, Any, T], *, fast: bool) -> T:
@@ -270,6 +291,20 @@ def _show(result: Result, document: dict[str, Any], out: TextIO, *, colours: boo
         f"events       {document['events']}",
         f"the call     {document['page']}",
     ]
+    if result.model is not None:
+        lines.insert(1, f"model        {_used(result.model)}")
     if result.checks:
         lines.append("\nAll of it went as it should." if result.passed else "\nThis call has failed.")
     print("\n".join(lines), file=out)
+
+
+def _used(model: dict[str, Any]) -> str:
+    """The model, how soon its words came, and what it was used for."""
+    first, cost = model["first_word"], model["cost_usd"]
+    told = [
+        f"first word p50 {first['p50_ms']} ms, p95 {first['p95_ms']} ms",
+        f"{model['requests']} requests",
+        f"{model['input_tokens']} tokens in ({model['cached_tokens']} cached), {model['output_tokens']} out",
+        *([] if cost is None else [f"{cost:.4f} USD"]),
+    ]
+    return f"{model['name']}: {', '.join(told)}"

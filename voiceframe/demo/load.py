@@ -33,6 +33,8 @@ STAGES: Final = {
     "demo/clinic": "agent",
     "demo/calendar": "agent",
     "flow": "agent",
+    "processors/agents": "agent",
+    "providers": "agent",
     "tools": "agent",
     "demo": "the callers themselves",
     "testing": "the callers themselves",

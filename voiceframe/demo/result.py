@@ -54,6 +54,7 @@ class Result:
         self.pauses = self._pauses()
         self.turns = self._turns()
         self.tools = self._tools()
+        self.model = self._model()
         self.broken = broken.report(self.record.events, self._began_ms) if broken is not None else None
         self.checks = self._checks() if scripted else []
 
@@ -70,7 +71,7 @@ class Result:
 
     def _caller_lines(self) -> Iterable[dict[str, Any]]:
         spoken = [one for one in self.made.line.spoken if one.kind != "presses"]
-        for one, following in zip(spoken, [*spoken[1:], None], strict=True):
+        for one, following in zip(spoken, [*spoken[1:], None], strict=False):
             stretches = self._caller[one.first : following.first if following is not None else None]
             if not stretches:
                 continue  # the call was over
@@ -160,7 +161,7 @@ class Result:
             begin, end = self._at(event.at_ms), self._at(after.at_ms)
             # By the record so far; by the sound where the reply is to be heard on both sides.
             stretches = self._of_reply(event.data["reply"])
-            for stretch, following in zip(stretches, [*stretches[1:], None], strict=True):
+            for stretch, following in zip(stretches, [*stretches[1:], None], strict=False):
                 last = self._of_sample(stretch.last + RATE * FADE_MS // 1000)
                 if abs(last - begin) <= 300:  # what the carrier had of it already is played
                     begin = last
@@ -226,6 +227,24 @@ class Result:
             )
         return found
 
+    def _model(self) -> dict[str, Any] | None:
+        """The language model that has answered, if one has: how soon its words came, and what it was used for."""
+        asked = [event.data for event in self.record.of("provider.ttfb") if event.data["service"] == "llm"]
+        used = [event.data for event in self.record.of("provider.usage") if event.data["service"] == "llm"]
+        if not asked and not used:
+            return None
+        first = [float(data["ttfb_ms"]) for data in asked]
+        costs = [data["cost_usd"] for data in used]
+        return {
+            "name": "/".join(filter(None, ((asked or used)[0]["vendor"], (asked or used)[0]["model"]))),
+            "requests": len(asked),
+            "first_word": {"p50_ms": percentile(first, 0.5), "p95_ms": percentile(first, 0.95)},
+            "input_tokens": sum(data["input_tokens"] for data in used),
+            "cached_tokens": sum(data["cached_tokens"] for data in used),
+            "output_tokens": sum(data["output_tokens"] for data in used),
+            "cost_usd": None if None in costs or not costs else round(sum(costs), 6),
+        }
+
     @property
     def appointment(self) -> dict[str, Any] | None:
         if not self.made.booked:
@@ -242,7 +261,7 @@ class Result:
         heard = [line for line in self.transcript if line["who"] == "bot"]
         confirmed = [line for line in heard if line["text"].startswith(CONFIRMATION)]
         whole = bool(confirmed and not confirmed[-1]["cut"] and self._stretches and self._stretches[-1].whole)
-        corrected = [event for event in record.of("flow.filled") if event.data["corrected"]]
+        corrected = self._corrected(booked=not wrong)
         alarms = [pause for pause in self.pauses if pause["reason"] == "false alarm"]
         coughs = [line["at_ms"] for line in self.transcript if line["text"] == "(coughs)"]
         # A cough that cost the bot its reply: an interruption in the second and a half from where it began.
@@ -269,9 +288,7 @@ class Result:
             _check(
                 "demo.corrected",
                 "pass" if corrected else "fail",
-                f"{corrected[-1].data['slot']} is now {(corrected[-1].personal or {}).get('value')}"
-                if corrected
-                else "no slot was corrected",
+                corrected or "no slot was corrected",
             ),
             _check(
                 "demo.cough",
@@ -292,6 +309,17 @@ class Result:
         if self.broken is not None:  # what else goes otherwise than usual is what that costs
             return [*checks[:2], self._check_break(self.broken)]
         return [*checks, *self._check_times()]
+
+    def _corrected(self, *, booked: bool) -> str:
+        """Which slot has another value than at first, in words; "" if none has. booked: what the caller wanted is."""
+        noted = [event for event in self.record.of("flow.filled") if event.data["corrected"]]
+        if noted:
+            return f"{noted[-1].data['slot']} is now {(noted[-1].personal or {}).get('value')}"
+        # A model notes nothing down: that it has understood is seen in what it has booked.
+        actor = self.made.actor
+        if self.record.of("flow.filled") or not booked or not actor.changed:
+            return ""
+        return f"{actor.changed} is booked as {actor.goal[actor.changed]}, which the caller wanted in the end"
 
     @staticmethod
     def _check_break(broken: dict[str, Any]) -> Check:
@@ -378,6 +406,8 @@ class Result:
             ],
             "passed": self.passed,
         }
+        if self.model is not None:
+            document["model"] = self.model
         if self.broken is not None:
             document["break"] = self.broken
         return document

@@ -26,6 +26,8 @@ _BARS: Final = " ▁▂▃▄▅▆▇█"
 _QUIET_DBFS: Final = -50.0
 #: What has to happen, in the order in which it does, with the event that tells of it.
 STEPS: Final = ("barge-in", "name", "doctor", "day", "time", "cough", "correction", "key", "booked")
+#: The same of a model, which notes no slots down.
+MODEL_STEPS: Final = ("barge-in", "cough", "key", "booked")
 _SLOTS: Final = {"patient": "name", "doctor": "doctor", "day": "day", "at": "time"}
 _KINDS: Final = {"interruption": "barge-in", "resume": "cough", "dtmf.received": "key"}
 
@@ -44,6 +46,7 @@ class Screen(Show):
         self._over: set[int] = set()
         self._mouth: Mouth | None = None
         self._done: set[str] = set()
+        self._called: dict[str, str] = {}
         self._steps = steps
         self._drawn = 0
         self._task: asyncio.Task[None] | None = None
@@ -107,8 +110,10 @@ class Screen(Show):
         step = _KINDS.get(event.kind, "")
         if event.kind == "flow.filled":
             step = "correction" if event.data["corrected"] else _SLOTS.get(event.data["slot"], "")
+        elif event.kind == "tool.called":
+            self._called[event.data["call_id"]] = event.data["name"]
         elif event.kind == "tool.returned" and not event.data["failed"]:
-            step = "booked"
+            step = "booked" if self._called.get(event.data["call_id"]) == "book" else ""
         if step:
             self._done.add(step)
 

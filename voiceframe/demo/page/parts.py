@@ -38,6 +38,11 @@ def about(result: Mapping[str, Any], sound: Sound) -> str:
         facts.append(f'<li>Seed <b class="txt">{esc(result["seed"])}</b></li>')
     if sound.ms:
         facts.append(f"<li>Length <b>{clock_text(sound.ms)}</b></li>")
+    model = entry(result, "model")
+    if model:
+        facts.append(f'<li>Model <b class="txt">{esc(model.get("name"))}</b></li>')
+        facts.append(f"<li>Its first word <b>{ms_text(entry(model, 'first_word').get('p50_ms'))}</b></li>")
+        facts.append(f"<li>Requests <b>{esc(model.get('requests'))}</b></li>")
     return f'<ul class="about">{"".join(facts)}</ul>' if facts else ""
 
 
