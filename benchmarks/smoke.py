@@ -1,6 +1,6 @@
 """Fails when something has become grossly dearer: `uv run --group bench python -m benchmarks.smoke`.
 
-The checks take less than a minute. No absolute time is judged: each is a ratio of two things measured in this run,
+The checks take less than two minutes. No absolute time is judged: each is a ratio of two things measured in this run,
 against a bound several times as wide as what is usual, so that a busy machine does not fail it and a lost order of
 magnitude does. Without Pipecat the checks that need it are left out, and it says so. The targets themselves are the
 business of `benchmarks.compare`.
@@ -21,7 +21,7 @@ from time import perf_counter
 from voiceframe import EngineSettings
 from voiceframe.transports.loopback import TICK_MS
 
-from . import _fairness, _frames, _interruption, _setup, hearing
+from . import _fairness, _frames, _interruption, _setup, hearing, hostile, provider_faults
 from ._fresh import fresh
 from ._measure import SMOKE, Spread, ratio
 from ._peer import ABSENT, AVAILABLE
@@ -112,6 +112,22 @@ def _of_hearing() -> Iterator[Verdict]:
     yield Verdict("the longest wait of sound in the output, by a tick", hearing.output_waits(50)[-1] / TICK_MS, 2)
 
 
+def _of_hostile() -> Verdict:
+    """Over real sockets, a few calls beside attackers. How late they are is no business of a busy machine."""
+    result = hostile.run(calls=5, seconds=1, turns=1, rate=1_000)
+    for wrong in result.wrong:
+        print(wrong)
+    return Verdict("what is wrong with calls and gateway beside attackers", len(result.wrong), 0)
+
+
+def _of_providers() -> Verdict:
+    """Calls whose providers fail at random, over real sockets: none may be lost or silent."""
+    tally = provider_faults.run(calls=8, at_once=8)
+    for wrong in (*tally.wrong, *tally.left):
+        print(wrong)
+    return Verdict("what is wrong with calls whose providers fail", len(tally.wrong) + len(tally.left), 0)
+
+
 def _tests_beside_pipecat() -> bool:
     """Whether the programs of docs/from-pipecat.md do on either side what the page says."""
     command = [sys.executable, "-m", "pytest", "-q", "tests/test_from_pipecat.py"]
@@ -120,7 +136,7 @@ def _tests_beside_pipecat() -> bool:
 
 def main() -> None:
     began = perf_counter()
-    found = [*asyncio.run(verdicts()), *_of_hearing()]
+    found = [*asyncio.run(verdicts()), *_of_hearing(), _of_hostile(), _of_providers()]
     for verdict in found:
         print(verdict)
     if not AVAILABLE:

@@ -480,7 +480,7 @@ def test_it_plays_and_the_words_follow(tmp_path: Path) -> None:
         assert page.run(AT) == 0
         page.press(" ", " ")
         assert page.run(LATER) > 0.2
-        assert page.run(AT) >= 200
+        assert page.run(AT) >= 100  # it is drawn with the next frame of the screen
         assert page.run("document.getElementById('play').getAttribute('aria-label')") == "Pause"
         page.press(" ", " ")
         assert page.run("document.getElementById('sound').paused")

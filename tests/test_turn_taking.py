@@ -229,6 +229,37 @@ async def test_words_that_come_after_their_turn_are_a_turn_of_their_own() -> Non
         assert [turn.text for turn in t.watch.turns] == ["", "on Thursday"]
 
 
+@pytest.mark.parametrize(
+    ("early", "final", "rest"),
+    [
+        ("I need help", "I need help.", []),
+        ("I need help", "", []),
+        ("I need", "I need help", ["help"]),
+        ("I need", "No thanks", ["No thanks"]),
+    ],
+)
+async def test_of_words_that_come_after_their_turn_only_those_that_it_did_not_have_are_another(
+    early: str, final: str, rest: list[str]
+) -> None:
+    """As when the recognizer was connected anew: the turn has gone with words that were not final."""
+    async with talk() as t:
+        await wait(100)
+        t.started()
+        await wait(400)
+        t.interim(early)
+        await wait(400)
+        t.stopped()
+        await wait(2_500)
+        t.interim(final)
+        await wait(100)
+        t.final(final)
+        await wait(2_000)
+        assert [turn.text for turn in t.watch.turns] == [early, *rest]
+        await t.says(early)  # whoever says the same once more is heard
+        await wait(2_000)
+        assert [turn.text for turn in t.watch.turns] == [early, *rest, early]
+
+
 async def test_speech_without_words_is_a_turn_without_text_and_a_click_is_nothing() -> None:
     async with talk() as t:
         await t.says("", 600)

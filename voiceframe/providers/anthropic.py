@@ -6,6 +6,7 @@ https://platform.claude.com/docs/en/build-with-claude/prompt-caching.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from typing import Any, Final, Literal
@@ -14,7 +15,7 @@ from ..errors import ProviderError
 from ..extras import optional
 from ..llm import LLMRequest, Part, Stop, TextDelta, ToolCall, Usage
 from ..provider import Place, Vendor
-from .base import LLMSettings, VendorLLM
+from .base import LLMSettings, Pieces, VendorLLM
 from .conversation import BEGIN, SILENCE, Called, Conversation, arguments_of, conversation
 
 __all__ = ["Anthropic", "body_of"]
@@ -72,7 +73,7 @@ class Anthropic(VendorLLM):
         limits = http.Limits(
             max_connections=None, max_keepalive_connections=100, keepalive_expiry=self.settings.keep_alive_ms / 1000
         )
-        return self._sdk.AsyncAnthropic(
+        client = self._sdk.AsyncAnthropic(
             api_key=self._key,
             base_url=self.place.http(self.of),
             default_headers=dict(self.place.headers),
@@ -81,6 +82,9 @@ class Anthropic(VendorLLM):
             timeout=None,
             http_client=self._sdk.DefaultAsyncHttpxClient(limits=limits),
         )
+        _ = client.models, client.messages  # the SDK loads its parts when they are first asked for
+        optional("anthropic.types.raw_message_stream_event", extra=self.of.extra, what="Anthropic")
+        return client
 
     async def _ask(self, client: Any, request: LLMRequest) -> AsyncGenerator[Part | None, None]:
         body = body_of(self.model, request, cache=self.cache) | self.options | dict(request.settings)
@@ -88,11 +92,9 @@ class Anthropic(VendorLLM):
         stream = await client.messages.create(
             model=body["model"], max_tokens=body["max_tokens"], messages=body["messages"], stream=True, extra_body=body
         )
-        try:
-            async for part in _parts(stream, self):
+        async with Pieces(stream, stream.close) as pieces, contextlib.aclosing(_parts(pieces, self)) as parts:
+            async for part in parts:
                 yield part
-        finally:
-            await stream.close()
 
     async def _ping(self, client: Any) -> None:
         await client.models.retrieve(self.model)

@@ -8,20 +8,23 @@ import contextlib
 import logging
 import random
 import secrets
-from collections.abc import AsyncGenerator, Mapping
-from types import ModuleType
-from typing import Any, ClassVar
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from types import ModuleType, TracebackType
+from typing import Any, ClassVar, Final, Self
 from urllib.parse import urlsplit
 
 from ..errors import ProviderError
 from ..extras import optional
 from ..llm import LLM, LLMRequest, Part
-from ..provider import Backoff, Place, Vendor, api_key, typed
+from ..provider import Backoff, Place, Vendor, api_key, has_secret, redacted, typed
 from ..settings import Settings, setting
 
-__all__ = ["LLMSettings", "VendorLLM"]
+__all__ = ["LLMSettings", "Pieces", "VendorLLM"]
 
 _logger = logging.getLogger("voiceframe.llm")
+
+#: How long the end of an answer is waited for behind its last part.
+_END_S: Final = 0.1
 
 
 class LLMSettings(Settings, prefix="LLM"):
@@ -38,6 +41,45 @@ class LLMSettings(Settings, prefix="LLM"):
     keep_alive_ms: int = setting(
         default=300_000, doc="how long a connection that is not used is kept for the next turn", ge=0
     )
+
+
+class Pieces:
+    """The pieces of an answer, as an SDK's stream gives them, and its end.
+
+        async with Pieces(stream, stream.close) as pieces:
+            async for piece in pieces: ...
+
+    A stream of an SDK is a chain of generators. One that is left half-way stays for the garbage collector, which closes
+    it in tasks that nobody knows of; and a connection whose answer was not read to its end cannot serve again. So an
+    answer that is complete is read to its end, if that comes at once; of one that is not, the connection is closed
+    first, and all generators see that it is.
+    """
+
+    def __init__(self, stream: Any, close: Callable[[], Awaitable[None]]) -> None:
+        self._stream = stream
+        self._close = close
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        return await anext(self._stream)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if kind is not None:
+                await self._close()
+            with contextlib.suppress(Exception):  # that it is closed, or what nobody asks for any more
+                async with asyncio.timeout(_END_S):
+                    while True:
+                        await anext(self)
+        finally:
+            await self._close()
 
 
 class VendorLLM(LLM):
@@ -78,7 +120,8 @@ class VendorLLM(LLM):
         self.is_vendors = urlsplit(self.place.http(self.of)).hostname == urlsplit(self.of.url).hostname
         self._key = self._find_key(api_key)
         self._sdk: ModuleType = optional(self.package, extra=self.of.extra, what=type(self).__name__)
-        self._client: Any = self._connect()  # here, because it reads certificates: that would hold up a call
+        # Here, because it reads certificates and loads what the SDK has left out: that would hold up all calls.
+        self._client: Any = self._connect()
         self._rng = random.Random(secrets.randbits(64))
 
     def _find_key(self, given: str) -> str:
@@ -122,12 +165,12 @@ class VendorLLM(LLM):
             code = "provider.rate-limit"
         elif 400 <= status < 500:
             code = "provider.request"
-        facts = {"vendor": self.vendor, "status": status, "detail": " ".join(detail.split())[:200]}
+        facts = {"vendor": self.vendor, "status": status, "detail": " ".join(redacted(detail).split())[:200]}
         return ProviderError.of(code, by=type(self).__name__, variable=self.of.key_variable, **facts)
 
     def refused(self, detail: str) -> ProviderError:
         """The error for what is not even sent."""
-        facts = {"vendor": self.vendor, "status": 0, "detail": " ".join(detail.split())[:200]}
+        facts = {"vendor": self.vendor, "status": 0, "detail": " ".join(redacted(detail).split())[:200]}
         return ProviderError.of("provider.request", by=type(self).__name__, **facts)
 
     def ended(self) -> ProviderError:
@@ -174,7 +217,7 @@ class VendorLLM(LLM):
                 if not begun and found.code != "provider.silent" and backoff.attempts < self.settings.retries:
                     wait_ms = backoff.next_ms(found)
                 if wait_ms is None or loop.time() + wait_ms / 1000 >= deadline:
-                    raise found from error
+                    raise found from (None if has_secret(error) else error)
                 await asyncio.sleep(wait_ms / 1000)
 
     def _understood(self, error: Exception) -> ProviderError:
@@ -191,19 +234,12 @@ class VendorLLM(LLM):
             setting=f"LLMSettings({name}=...)",
         )
 
-    async def check(self) -> None:
-        """Find out whether it can be asked: that somebody is there and takes the key. Raises `ProviderError`."""
+    async def warm(self) -> None:
         try:
             async with asyncio.timeout(self.settings.first_ms / 1000):
                 await self._ping(self.client)
         except Exception as error:
-            raise self._error(error) from error
-
-    async def warm(self) -> None:
-        try:
-            await self.check()
-        except ProviderError as error:
-            _logger.warning("%s cannot be reached yet: %s", self.name, error)
+            _logger.warning("%s cannot be reached yet: %s", self.name, self._error(error))
 
     async def aclose(self) -> None:
         client, self._client = self._client, None

@@ -11,14 +11,14 @@ import contextlib
 import contextvars
 import re
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Mapping
 from typing import Any, Final, Literal
 
 from ..errors import ProviderError
 from ..extras import optional
 from ..llm import LLMRequest, Part, Stop, TextDelta, ToolCall, Usage
 from ..provider import Vendor
-from .base import VendorLLM
+from .base import Pieces, VendorLLM
 from .conversation import BEGIN, SILENCE, Called, Conversation, arguments_of, conversation
 
 __all__ = ["Gemini", "contents_of", "settings_of"]
@@ -105,13 +105,14 @@ class Gemini(VendorLLM):
             )
         finally:
             _answers.reset(token)
-        try:
-            async with contextlib.aclosing(stream):
-                async for part in _parts(_noted(stream, answers), self):
-                    yield part
-        finally:
+
+        async def close() -> None:
             for answer in answers:
                 await answer.aclose()
+
+        async with _Pieces(stream, close, answers) as pieces, contextlib.aclosing(_parts(pieces, self)) as parts:
+            async for part in parts:
+                yield part
 
     async def _ping(self, client: Any) -> None:
         await client[0].aio.models.get(model=self.model)
@@ -128,17 +129,19 @@ async def _note(response: Any) -> None:
         answers.append(response)
 
 
-async def _noted(stream: AsyncGenerator[Any, None], answers: list[Any]) -> AsyncGenerator[Any, None]:
-    """The same stream; a request that is sent when its first piece is asked for is noted as well."""
-    while True:
-        token = _answers.set(answers)
+class _Pieces(Pieces):
+    """A request that is sent when its first piece is asked for is noted as well."""
+
+    def __init__(self, stream: Any, close: Callable[[], Awaitable[None]], answers: list[Any]) -> None:
+        super().__init__(stream, close)
+        self._answers = answers
+
+    async def __anext__(self) -> Any:
+        token = _answers.set(self._answers)
         try:
-            piece = await anext(stream)
-        except StopAsyncIteration:
-            return
+            return await super().__anext__()
         finally:
             _answers.reset(token)
-        yield piece
 
 
 def settings_of(types: Any, told: Conversation, request: LLMRequest, settings: Mapping[str, Any]) -> Any:

@@ -5,7 +5,7 @@ Of `openai` 3.52; https://developers.openai.com/api/reference (chat completions 
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from ..extras import optional
 from ..llm import LLMRequest, Part
 from ..provider import Place, Vendor
 from . import openai_chat, openai_responses
-from .base import LLMSettings, VendorLLM
+from .base import LLMSettings, Pieces, VendorLLM
 
 __all__ = ["OpenAI"]
 
@@ -61,15 +61,15 @@ class OpenAI(VendorLLM):
                 known="'chat', 'responses'",
                 by="OpenAI",
             )
-        super().__init__(model, api_key=api_key, place=place, settings=settings, options=options)
         self.api = api
+        super().__init__(model, api_key=api_key, place=place, settings=settings, options=options)
 
     def _connect(self) -> Any:
         http = optional("httpx2", extra=self.of.extra, what="OpenAI")
         limits = http.Limits(
             max_connections=None, max_keepalive_connections=100, keepalive_expiry=self.settings.keep_alive_ms / 1000
         )
-        return self._sdk.AsyncOpenAI(
+        client = self._sdk.AsyncOpenAI(
             api_key=self._key,
             base_url=self.place.http(self.of),
             default_headers=dict(self.place.headers),
@@ -78,9 +78,18 @@ class OpenAI(VendorLLM):
             timeout=None,
             http_client=self._sdk.DefaultAsyncHttpxClient(limits=limits),
         )
+        # The SDK loads its parts when they are first asked for.
+        _ = client.models, client.chat.completions if self.api == "chat" else client.responses
+        types = "chat.chat_completion_chunk" if self.api == "chat" else "responses.response_stream_event"
+        optional(f"openai.types.{types}", extra=self.of.extra, what="OpenAI")
+        return client
 
     async def _ask(self, client: Any, request: LLMRequest) -> AsyncGenerator[Part | None, None]:
-        """Everything goes in `extra_body`: the SDK passes on also what only another server knows."""
+        """Everything goes in `extra_body`: the SDK passes on also what only another server knows.
+
+        And as it is: of what stands in its own arguments it looks at every field, which takes up to half a millisecond
+        for each message of a conversation, on the event loop.
+        """
         if self.api == "chat":
             body = openai_chat.body_of(self.model, request, is_vendors=self.is_vendors)
         else:
@@ -89,30 +98,20 @@ class OpenAI(VendorLLM):
         body = {name: value for name, value in body.items() if value is not None}
         if self.api == "chat":
             stream = await client.chat.completions.create(
-                model=body["model"], messages=body["messages"], stream=True, extra_body=body
+                model=body["model"], messages=[], stream=True, extra_body=body
             )
         else:
-            stream = await client.responses.create(
-                model=body["model"], input=body["input"], stream=True, extra_body=body
-            )
+            stream = await client.responses.create(model=body["model"], input=[], stream=True, extra_body=body)
         read = openai_chat.parts_of if self.api == "chat" else openai_responses.parts_of
-        try:
-            async for part in read(stream, self):
+        async with Pieces(stream, stream.close) as pieces, contextlib.aclosing(read(pieces, self)) as parts:
+            async for part in parts:
                 yield part
-        finally:
-            await stream.close()
-
-    async def models(self) -> list[str]:
-        """The names of the models that the server lists. Raises `ProviderError`."""
-        try:
-            async with asyncio.timeout(self.settings.first_ms / 1000):
-                page = await self.client.models.list()
-            return [str(model.id) for model in page.data]
-        except Exception as error:
-            raise self._error(error) from error
 
     async def _ping(self, client: Any) -> None:
-        await client.models.retrieve(self.model)
+        if self.is_vendors:
+            await client.models.retrieve(self.model)
+        else:
+            await client.models.list()  # not every compatible server can be asked for one
 
     def _error(self, error: Exception) -> ProviderError:
         # An error that comes as a piece of the answer has no status, and says what it is in its body.

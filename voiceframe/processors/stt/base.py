@@ -12,6 +12,7 @@ from typing import Final as Constant
 
 from ...audio import PCM_16K, Audio, AudioFormat
 from ...errors import RecognitionError
+from ...events import SpeechCorrected
 from ...frames import (
     Alternative,
     EndFrame,
@@ -56,7 +57,7 @@ class STTSettings(Settings, prefix="STT"):
         default=2_000, doc="how often a connection is tried by a ping, and how long that may take", ge=50
     )
     usd_per_hour: float | None = setting(
-        default=None, doc="what an hour of audio costs, for the events; none if it is not known", ge=0
+        default=None, doc="what an hour of audio costs, in place of the prices that are known; for the events", ge=0
     )
 
 
@@ -362,6 +363,8 @@ class STT(Processor):
             segment.timer.cancel()
         heard = " ".join(segment.parts)
         text = self._corrected(heard)
+        if text != heard:
+            self.emit(SpeechCorrected(text=text, heard=heard))
         self.push(
             TranscriptionFrame(
                 text,

@@ -12,11 +12,13 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Any, ClassVar, Literal
 from typing import Final as Constant
 
+from ... import sockets
 from ...audio import PCM_8K, PCM_16K, PCMU_8K, AudioFormat
+from ...extras import optional
 from ...frames import ExpectFrame, Word
 from ...provider import Place, Vendor
 from ...settings import Settings, setting
-from . import socket as sockets
+from ...tls import tls
 from .base import STTSettings
 from .cloud import CloudSTT
 from .stream import EagerEnd, Final, Interim, Resumed, STTResult, STTStream, TurnEnd, TurnStart
@@ -69,32 +71,48 @@ class _Cartesia(CloudSTT):
     vendor = _VENDOR
     accepts = _FORMATS
 
-    async def _client(self) -> Any:
-        sdk = await self.sdk("cartesia")
+    def load(self) -> None:
+        client = self._client()
+        _ = client.stt.auto_finalize, client.stt.manual_finalize  # which are imported now
+
+    def _client(self) -> Any:
+        sdk = optional("cartesia", extra=self.vendor.extra, what=self.by)
+        optional("websockets.asyncio.client", extra=self.vendor.extra, what=self.by)
         return sdk.AsyncCartesia(
             api_key=self.key,
             base_url=self.place.http(self.vendor),
             websocket_base_url=self.place.websocket(self.vendor),
+            # Nothing is asked by HTTP, for which the client would make a TLS context of its own.
+            http_client=sdk.DefaultAsyncHttpxClient(verify=tls()),
         )
 
-    async def _connected(self, client: Any, resource: Any, format: AudioFormat, **options: Any) -> Any:
-        """A connection of the SDK's, whose socket is closed by `sockets.close`."""
+    async def _connected(self, protocol: str, format: AudioFormat, **options: Any) -> tuple[Any, Any]:
+        """A client, and a connection of it, whose socket is closed by `sockets.close`."""
         given = {name: value for name, value in options.items() if value is not None}
         if hints := self._keyterms():
             given["keyterm"] = hints
+        ping_s = self.settings.ping_ms / 1000
+        client = self._client()
         try:
-            return await resource.websocket(
-                encoding=_ENCODINGS[format.encoding],
-                model=self.options.model,
-                sample_rate=format.rate,
-                extra_query=dict(self.place.query),
-                extra_headers=dict(self.place.headers),
-                websocket_connection_options=sockets.options(self.settings.ping_ms),
-                **given,
-            ).enter()
+            connection = (
+                await getattr(client.stt, protocol)
+                .websocket(
+                    encoding=_ENCODINGS[format.encoding],
+                    model=self.options.model,
+                    sample_rate=format.rate,
+                    extra_query=dict(self.place.query),
+                    extra_headers=dict(self.place.headers),
+                    websocket_connection_options=sockets.options(
+                        self.place.websocket(self.vendor), ping_s=ping_s, pong_s=ping_s
+                    ),
+                    **given,
+                )
+                .enter()
+            )
         except BaseException:
             await client.close()
             raise
+        return client, connection
 
     def _keyterms(self) -> list[str]:
         found: list[str] = []
@@ -129,10 +147,8 @@ class CartesiaSTT(_Cartesia):
         )
 
     async def open(self, format: AudioFormat, language: str) -> STTStream:
-        client = await self._client()
-        manual = client.stt.manual_finalize
-        connection = await self._connected(client, manual, format, language=language.partition("-")[0])
-        return _Manual(client, connection, format)
+        code = language.partition("-")[0]
+        return _Manual(*await self._connected("manual_finalize", format, language=code), format)
 
 
 class _Manual(STTStream):
@@ -212,10 +228,8 @@ class CartesiaTurnsSTT(_Cartesia):
 
     async def open(self, format: AudioFormat, language: str) -> STTStream:
         options: CartesiaTurnsSettings = self.options
-        client = await self._client()
-        connection = await self._connected(
-            client,
-            client.stt.auto_finalize,
+        client, connection = await self._connected(
+            "auto_finalize",
             format,
             turn_start_threshold=options.start_threshold,
             turn_eager_end_threshold=options.eager_end_threshold,

@@ -6,18 +6,13 @@ import abc
 import asyncio
 import logging
 import re
-import sys
-import threading
-import warnings
 from collections.abc import Mapping
-from types import ModuleType
 from typing import Any, ClassVar
 from typing import Final as Constant
 
 from ...audio import AudioFormat
 from ...errors import ProviderError, RecognitionError, VoiceframeError
 from ...events import ProviderTTFB, ProviderUsage
-from ...extras import optional
 from ...frames import (
     EndFrame,
     ExpectFrame,
@@ -28,6 +23,7 @@ from ...frames import (
     VADUserStartedSpeakingFrame,
     VADUserStoppedSpeakingFrame,
 )
+from ...prices import Amounts, cost, prices
 from ...processor import handles
 from ...provider import Place, Vendor, api_key
 from ...settings import Settings
@@ -44,7 +40,6 @@ _log = logging.getLogger(__name__)
 _BILLED_MS: Constant = 30_000
 #: What no later attempt can mend.
 _FOR_GOOD: Constant = ("provider.key", "provider.auth", "provider.request", "provider.unsupported")
-_importing = threading.Lock()
 
 
 class CloudSTT(STT):
@@ -82,6 +77,7 @@ class CloudSTT(STT):
         self.place = place or Place()
         self.language = options.language  # type: ignore[attr-defined]
         self._billed_ms = 0.0  # audio that the vendor was sent and that no event has told of yet
+        self._tokens = Amounts()  # the same for tokens
         self._given_key = api_key
         self._own_hints = tuple(hints)
         self._phrases: tuple[str, ...] = ()
@@ -110,32 +106,24 @@ class CloudSTT(STT):
         """What is likely to be said now, each once."""
         return tuple(dict.fromkeys((*self._own_hints, *self._phrases)))
 
+    def load(self) -> None:
+        """Import what `open()` needs. Runs in a thread, while it rings and before the first connection.
+
+        Raises `MissingExtra`.
+        """
+
     @abc.abstractmethod
     async def open(self, format: AudioFormat, language: str) -> STTStream:
         """One connection, that takes audio of `format`."""
-
-    async def sdk(self, module: str, *, quiet: bool = False) -> ModuleType:
-        """A module of the vendor's SDK, imported off the event loop: that may take a second.
-
-        quiet: leave out warnings that something in it is deprecated.
-        """
-        found = sys.modules.get(module)
-        if found is not None:
-            return found
-        return await self.offload(self._import, module, quiet)
-
-    def _import(self, module: str, quiet: bool) -> ModuleType:
-        with _importing, warnings.catch_warnings():  # which are of the process: one at a time
-            if quiet:
-                warnings.simplefilter("ignore", DeprecationWarning)
-            return optional(module, extra=self.vendor.extra, what=self.by)
 
     # -- the life of the call
 
     async def setup(self) -> None:
         """Connect while the phone rings. A vendor that is down does not fail the call; one that refuses does."""
         _ = self.key
+        prices()  # a file with prices that cannot be read is told now, and not at the first words
         self._vad = self._find_vad()
+        await self.offload(self.load)
         produces = self.call.transport.input().produces
         if not produces:
             return  # the first audio will say what the line has
@@ -260,12 +248,22 @@ class CloudSTT(STT):
         if self._billed_ms >= _BILLED_MS:
             self._bill()
 
+    def count(self, tokens: Amounts) -> None:
+        """The vendor says that it has counted so many tokens."""
+        before = self._tokens
+        self._tokens = Amounts(
+            input_tokens=before.input_tokens + tokens.input_tokens,
+            output_tokens=before.output_tokens + tokens.output_tokens,
+            audio_input_tokens=before.audio_input_tokens + tokens.audio_input_tokens,
+        )
+
     def _bill(self) -> None:
         audio_ms = round(self._billed_ms)
-        if audio_ms <= 0:
+        if audio_ms <= 0 and not self._tokens.input_tokens:
             return
         self._billed_ms -= audio_ms
-        price = self.settings.usd_per_hour
+        tokens, self._tokens = self._tokens, Amounts()
+        cost_usd, by = self._cost(audio_ms, tokens)
         self.emit(
             ProviderUsage(
                 vendor=self.vendor.name,
@@ -273,10 +271,24 @@ class CloudSTT(STT):
                 processor=self.name,
                 model=self.options.model,
                 audio_ms=audio_ms,
-                cost_usd=None if price is None else round(audio_ms / 3_600_000 * price, 9),
-                prices="" if price is None else "STTSettings.usd_per_hour",
+                input_tokens=tokens.input_tokens,
+                output_tokens=tokens.output_tokens,
+                audio_tokens=tokens.audio_input_tokens,
+                cost_usd=cost_usd,
+                prices=by,
             )
         )
+
+    def _cost(self, audio_ms: int, tokens: Amounts) -> tuple[float | None, str]:
+        """What this has cost in US dollars, and by which prices; None and "" if that is not known."""
+        per_hour = self.settings.usd_per_hour
+        if per_hour is not None:
+            return round(audio_ms / 3_600_000 * per_hour, 9), "STTSettings.usd_per_hour"
+        vendor, model = self.vendor.name, self.options.model
+        found = cost(vendor, model, Amounts(audio_ms=audio_ms))
+        if found is None and tokens.input_tokens:
+            found = cost(vendor, model, tokens)
+        return (None, "") if found is None else (round(found, 9), prices().version)
 
     # -- when it fails
 

@@ -12,13 +12,13 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Any, ClassVar, Literal
 from typing import Final as Constant
 
+from ... import sockets
 from ...audio import PCM_8K, PCM_16K, PCMU_8K, AudioFormat
-from ...deepgram_sdk import DEEPGRAM
+from ...deepgram_sdk import DEEPGRAM, load, socket_client
 from ...errors import ProviderError
 from ...frames import Alternative, ExpectFrame, Word
-from ...provider import Place
+from ...provider import Place, redacted
 from ...settings import Settings, setting
-from . import socket as sockets
 from .base import STTSettings
 from .cloud import CloudSTT
 from .stream import EagerEnd, Final, Interim, Resumed, STTResult, STTStream, TurnEnd, TurnStart
@@ -79,23 +79,15 @@ class DeepgramFluxSettings(Settings, prefix="DEEPGRAM_FLUX"):
 class _Deepgram(CloudSTT):
     vendor = DEEPGRAM
     accepts = _FORMATS
+    _path: ClassVar[str]
 
-    async def _socket(self, path: str, version: str, query: Mapping[str, Any]) -> Any:
-        """The SDK's client on a connection of our own.
+    def load(self) -> None:
+        load(self._path, self.by)
 
-        The SDK itself would make it with `websockets.legacy`, which is deprecated, cannot be told to leave out
-        permessage-deflate, and keeps the `Retry-After` of a refusal to itself.
-        """
-        given = {name: value for name, value in query.items() if value not in (None, "", (), False)}
-        given |= dict(self.place.query)
-        url = f"{self.place.websocket(self.vendor)}{path}?{sockets.query(given)}"
-        headers = {"Authorization": f"Token {self.key}", **self.place.headers}
-        # Quietly: it imports names of `websockets` that are deprecated, and not used here.
-        module = await self.sdk(f"deepgram.listen.{version}.socket_client", quiet=True)
-        socket = await sockets.connect(
-            url, headers, ping_ms=self.settings.ping_ms, extra=self.vendor.extra, what=self.by
-        )
-        return getattr(module, f"Async{version.upper()}SocketClient")(websocket=socket)
+    async def _socket(self, query: Mapping[str, Any]) -> tuple[Any, Any]:
+        """The SDK's client, and the connection under it."""
+        ping_s = self.settings.ping_ms / 1000
+        return await socket_client(self.place, self._path, query, self.key, by=self.by, ping_s=ping_s, pong_s=ping_s)
 
 
 class DeepgramSTT(_Deepgram):
@@ -105,6 +97,7 @@ class DeepgramSTT(_Deepgram):
     """
 
     keep_alive_ms: ClassVar[int] = 4_000
+    _path = "/v1/listen"
 
     def __init__(
         self,
@@ -139,14 +132,15 @@ class DeepgramSTT(_Deepgram):
             "mip_opt_out": options.mip_opt_out,
             "keyterm": self.hints if self.takes_hints else (),
         }
-        return _Nova(await self._socket("/v1/listen", "v1", query), format, self)
+        return _Nova(*await self._socket(query), format, self)
 
 
 class _Nova(STTStream):
     """Places are in milliseconds of the audio that was sent on this connection."""
 
-    def __init__(self, client: Any, format: AudioFormat, owner: DeepgramSTT) -> None:
+    def __init__(self, client: Any, socket: Any, format: AudioFormat, owner: DeepgramSTT) -> None:
         self._client = client
+        self._socket = socket
         self._per_ms = format.bytes_per_second / 1000
         self._owner = owner
         self._sent_ms = 0.0
@@ -186,7 +180,7 @@ class _Nova(STTStream):
             self._no_answer.cancel()
         if self._asking is not None:
             self._asking.cancel()
-        await sockets.close(self._client._websocket)
+        await sockets.close(self._socket)
 
     def _expect_answer(self) -> None:
         """Take no answer for one where that may be: most of the audio is covered already."""
@@ -203,7 +197,7 @@ class _Nova(STTStream):
 
     async def _nothing_left(self, asked: int) -> None:
         try:
-            await sockets.alive(self._client._websocket)
+            await sockets.alive(self._socket)
         except Exception as error:
             self._results.put_nowait(error)
             return
@@ -288,6 +282,7 @@ class DeepgramFluxSTT(_Deepgram):
 
     fed: ClassVar[Literal["speech", "always"]] = "always"
     hears_turns: ClassVar[bool] = True
+    _path = "/v2/listen"
 
     def __init__(
         self,
@@ -319,21 +314,20 @@ class DeepgramFluxSTT(_Deepgram):
             "mip_opt_out": options.mip_opt_out,
             "keyterm": self.hints,
         }
-        return _Flux(await self._socket("/v2/listen", "v2", query), format, self, forced)
+        return _Flux(*await self._socket(query), format, self, forced)
 
 
 class _Flux(STTStream):
     """All audio of the call. Turns are numbered by Flux; their text is given piece by piece as segments end."""
 
-    def __init__(self, client: Any, format: AudioFormat, owner: DeepgramFluxSTT, forced: bool) -> None:
+    def __init__(self, client: Any, socket: Any, format: AudioFormat, owner: DeepgramFluxSTT, forced: bool) -> None:
         self._client = client
+        self._socket = socket
         self._owner = owner
         self._forced = forced
         self._per_ms = format.bytes_per_second / 1000
         self._sent_ms = 0.0
-        self._text = TurnText(
-            alive=lambda: sockets.alive(client._websocket), settle_ms=owner.settle_ms, until_end=forced
-        )
+        self._text = TurnText(alive=lambda: sockets.alive(socket), settle_ms=owner.settle_ms, until_end=forced)
 
     async def send(self, audio: bytes) -> None:
         self._sent_ms += len(audio) / self._per_ms
@@ -362,7 +356,7 @@ class _Flux(STTStream):
 
     async def aclose(self) -> None:
         self._text.stop()
-        await sockets.close(self._client._websocket)
+        await sockets.close(self._socket)
 
     async def results(self) -> AsyncGenerator[STTResult, None]:
         reader = asyncio.ensure_future(self._read())
@@ -413,7 +407,7 @@ class _Flux(STTStream):
 
 def _failure(code: str, description: str, by: str) -> ProviderError:
     """What Deepgram says in a message of the type Error: it closes the connection after it."""
-    detail = f"{code}: {description}"
+    detail = redacted(f"{code}: {description}")
     upper = code.upper()
     if "INTERNAL" in upper or "NET" in upper or "TIMEOUT" in upper or "UNAVAILABLE" in upper:
         return ProviderError.of("provider.server", vendor="deepgram", status=0, detail=detail)

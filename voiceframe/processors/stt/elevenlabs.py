@@ -13,11 +13,13 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Any, ClassVar
 from typing import Final as Constant
 
+from ... import sockets
 from ...audio import PCM_8K, PCM_16K, PCMU_8K, AudioFormat
+from ...extras import optional
 from ...frames import ExpectFrame, Word
 from ...provider import Place, Vendor
 from ...settings import Settings, setting
-from . import socket as sockets
+from ...tls import tls
 from .base import STTSettings
 from .cloud import CloudSTT
 from .stream import Final, Interim, STTResult, STTStream
@@ -94,9 +96,17 @@ class ElevenLabsSTT(CloudSTT):
             settings or ElevenLabsSTTSettings.load(), stt, place=place, api_key=api_key, hints=hints, aliases=aliases
         )
 
+    def load(self) -> None:
+        tls()
+        optional("websockets.asyncio.client", extra=self.vendor.extra, what=self.by)
+        self._sdk()
+
+    def _sdk(self) -> Any:
+        return optional("elevenlabs.realtime.connection", extra=self.vendor.extra, what=self.by)
+
     async def open(self, format: AudioFormat, language: str) -> STTStream:
         options: ElevenLabsSTTSettings = self.options
-        module = await self.sdk("elevenlabs.realtime.connection")
+        ping_s = self.settings.ping_ms / 1000
         given = {
             "model_id": options.model,
             "audio_format": _FORMATS[format],
@@ -113,11 +123,12 @@ class ElevenLabsSTT(CloudSTT):
         socket = await sockets.connect(
             f"{self.place.websocket(self.vendor)}/v1/speech-to-text/realtime?{sockets.query(query)}",
             {"xi-api-key": self.key, **self.place.headers},
-            ping_ms=self.settings.ping_ms,
+            ping_s=ping_s,
+            pong_s=ping_s,
             extra=self.vendor.extra,
             what=self.by,
         )
-        stream = _Scribe(module.RealtimeConnection(socket, format.rate), format, options.timestamps)
+        stream = _Scribe(self._sdk().RealtimeConnection(socket, format.rate), format, options.timestamps)
         try:
             await stream.started()
         except BaseException:

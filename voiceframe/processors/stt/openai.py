@@ -13,11 +13,14 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Literal
 from typing import Final as Constant
 
+from ... import sockets
 from ...audio import PCMU_8K, AudioFormat
+from ...extras import optional
 from ...frames import ExpectFrame
-from ...provider import Place, Vendor
+from ...prices import Amounts
+from ...provider import Place, Vendor, redacted
 from ...settings import Settings, setting
-from . import socket as sockets
+from ...tls import tls
 from .base import STTSettings
 from .cloud import CloudSTT
 from .stream import Final, Interim, STTResult, STTStream
@@ -115,18 +118,35 @@ class OpenAISTT(CloudSTT):
             sound["noise_reduction"] = {"type": self.options.noise_reduction}
         return {"type": "transcription", "audio": {"input": sound}}
 
-    async def open(self, format: AudioFormat, language: str) -> STTStream:
-        sdk = await self.sdk("openai")
-        client = sdk.AsyncOpenAI(
+    def load(self) -> None:
+        for module in ("websockets.asyncio.client", "websockets.sync.client"):  # the SDK imports both to connect
+            optional(module, extra=self.vendor.extra, what=self.by)
+        realtime = optional("openai.resources.realtime.realtime", extra=self.vendor.extra, what=self.by)
+        # The SDK builds what it reads messages with for the first one, which takes tens of milliseconds.
+        first = b'{"type": "session.created", "event_id": "", "session": {}}'
+        realtime.AsyncRealtimeConnection(None).parse_event(first)
+        self._client()
+
+    def _client(self) -> Any:
+        sdk = optional("openai", extra=self.vendor.extra, what=self.by)
+        return sdk.AsyncOpenAI(
             api_key=self.key,
             base_url=self.place.http(self.vendor),
             websocket_base_url=self.place.websocket(self.vendor),
+            # Nothing is asked by HTTP, for which the client would make a TLS context of its own.
+            http_client=sdk.DefaultAsyncHttpxClient(verify=tls()),
         )
+
+    async def open(self, format: AudioFormat, language: str) -> STTStream:
+        client = self._client()
+        ping_s = self.settings.ping_ms / 1000
         try:
             connection = await client.realtime.connect(
                 extra_query={"intent": "transcription", **self.place.query},
                 extra_headers=dict(self.place.headers),
-                websocket_connection_options=sockets.options(self.settings.ping_ms),
+                websocket_connection_options=sockets.options(
+                    self.place.websocket(self.vendor), ping_s=ping_s, pong_s=ping_s
+                ),
             ).enter()
         except BaseException:
             await client.close()
@@ -181,6 +201,17 @@ class _Transcription(STTStream):
         with contextlib.suppress(Exception):
             await self._client.close()
 
+    def _count(self, usage: Any) -> None:
+        if getattr(usage, "type", None) == "tokens":  # else it is the length of the audio, which is known
+            details = usage.input_token_details
+            self._owner.count(
+                Amounts(
+                    input_tokens=usage.input_tokens or 0,
+                    output_tokens=usage.output_tokens or 0,
+                    audio_input_tokens=getattr(details, "audio_tokens", None) or 0,
+                )
+            )
+
     async def results(self) -> AsyncGenerator[STTResult, None]:
         while True:
             event = await self._connection.recv()
@@ -192,6 +223,7 @@ class _Transcription(STTStream):
                 if text.strip() and (not self._items or self._items[0] == event.item_id):
                     yield Interim(text.strip())
             elif kind == "conversation.item.input_audio_transcription.completed":
+                self._count(event.usage)
                 self._done[event.item_id] = event.transcript.strip()
             elif kind == "conversation.item.input_audio_transcription.failed":
                 raise _failure(event.error, 500)
@@ -202,7 +234,7 @@ class _Transcription(STTStream):
                 elif _known(event.error):
                     raise _failure(event.error, 500)
                 else:  # of one message; the session goes on
-                    _log.warning("OpenAI says: %s", event.error.message)
+                    _log.warning("OpenAI says: %s", redacted(str(event.error.message)))
             while self._items and self._items[0] in self._done:
                 item = self._items.pop(0)
                 self._partial.pop(item, None)

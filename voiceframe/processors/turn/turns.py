@@ -75,6 +75,7 @@ class Turns(Processor):
         self._speech: Speech | None = None  # the stretch that lasts
         self._user_speaking = False  # whether a UserStartedSpeakingFrame is out
         self._committed_ms = -1  # the end of speech of the last turn
+        self._told = ""  # words of the last turn that were not final: their final result may come yet
         # with turns of the recognizer's own
         self._early = ""  # what was committed of its present turn because it said nothing
         self._covered = 0  # transcriptions that are still to come of speech that is part of a turn already
@@ -155,10 +156,13 @@ class Turns(Processor):
         speech = self._speech or self._utterance.unrecognized()
         if (speech.echo if speech else self._is_own(frame.text, None)) or not frame.text.strip():
             return None
-        self._changed(frame.text != self._utterance.interim)
-        self._utterance.interim = frame.text
+        text = _without(self._told, frame.text) if self._told else frame.text
+        if not text:
+            return frame
+        self._changed(text != self._utterance.interim)
+        self._utterance.interim = text
         if self._barge_in.possible():
-            if self._enough(frame.text) and not self._is_backchannel(frame.text):
+            if self._enough(text) and not self._is_backchannel(text):
                 self._stop_bot()
         else:
             self._user_started()
@@ -172,6 +176,12 @@ class Turns(Processor):
             return frame
         speech = self._utterance.unrecognized() or self._speech
         text = frame.text.strip()
+        told, self._told = self._told, ""
+        if told and (rest := _without(told, text)) != text:  # of a turn that has not waited for it any longer
+            self._utterance.interim = ""
+            if not rest:
+                return frame
+            speech, text = None, rest
         if speech is not None and speech is not self._speech:
             speech.recognized = True
         echo = speech.echo if speech is not None else False
@@ -193,7 +203,7 @@ class Turns(Processor):
             self._stop_bot()
         else:
             self._user_started()
-        self._utterance.finals.append(frame)
+        self._utterance.finals.append(frame.replace(text=text) if told else frame)
         self._wait()
         return frame
 
@@ -318,6 +328,7 @@ class Turns(Processor):
             self._idleness.begin()
             return
         self._committed_ms = utterance.ended_ms
+        self._told = "" if self._by_provider else utterance.interim.strip()
         if self._by_provider:
             self._early = f"{self._early} {text}".strip()
         self._turn(text, "speech", utterance)
