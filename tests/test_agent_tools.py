@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
+from datetime import date
 from typing import Any
 
 import pytest
@@ -19,6 +21,9 @@ from voiceframe.processors.agents import Agent, AgentSettings
 from voiceframe.testing import ScriptedLLM, call_tool, dial
 from voiceframe.testing.record import CallTranscript
 from voiceframe.tools import AnyTool, ToolContext, tool
+
+#: Tracebacks show the line where it is used.
+PIN = '47"11\n1174'
 
 
 def bot_with(agent: Agent) -> Bot:
@@ -466,3 +471,124 @@ def test_tools_that_cannot_be_had_are_refused() -> None:
         Agent("clinic", tools=[diary.book, Diary().book])
     with pytest.raises(ConfigurationError, match=r"agent\.tool"):
         Agent("clinic", tools=[lambda: None])  # type: ignore[list-item]
+
+
+async def test_what_a_tool_says_after_an_interruption_is_not_heard() -> None:
+    @tool()
+    async def book(ctx: ToolContext) -> str:
+        """Book."""
+        await asyncio.sleep(2)
+        ctx.say("It is still at it.")
+        return "booked"
+
+    llm = ScriptedLLM([call_tool("book"), "Which one?", "It is done."])
+    agent = Agent("desk", llm=llm, tools=[book])
+    async with dial(bot_with(agent)) as caller:
+        await caller.says("Book it.")
+        await caller.waits(500)
+        caller.interrupts_now("Wait.")
+        await caller.hears("Which one")
+        await caller.waits(2_000)
+        await caller.says("And?")
+        await caller.hears("It is done")
+    assert "still" not in " ".join(caller.record.heard)
+    assert any(message.text == "booked" for message in agent.context)
+
+
+async def test_a_secret_is_not_in_the_error_that_an_own_agent_does_not_catch() -> None:
+    @tool(secret=("pin",))
+    async def check(ctx: ToolContext, pin: str) -> str:
+        """Check."""
+        raise RuntimeError(f"no such pin: {pin!r}")
+
+    class Own(Agent):
+        async def reply(self, turn: UserTurnFrame) -> AsyncIterator[str]:
+            yield str(await self.use(check, pin=PIN))
+
+    async with dial(bot_with(Own("desk"))) as caller:
+        await caller.says("Hello.")
+        await caller.waits(500)
+    events = caller.record.of("tool.called", "tool.returned", "processor.failed")
+    assert {event.kind for event in events} == {"tool.called", "tool.returned", "processor.failed"}
+    assert "1174" not in f"{caller.record.events}"
+
+
+@pytest.mark.parametrize("value", [["4711", 8_150_000], {"a": {"b": "4711"}}, "x4711x8150000", 4711])
+async def test_a_secret_that_a_tool_returns_is_in_no_event(value: Any) -> None:
+    @tool(secret=("pins",))
+    async def check(ctx: ToolContext, pins: list[Any]) -> Any:
+        """Check."""
+        return value
+
+    llm = ScriptedLLM([call_tool("check", pins=["4711", 8_150_000]), "Good."])
+    async with dial(bot_with(Agent("desk", llm=llm, tools=[check]))) as caller:
+        await caller.says("Hello.")
+        await caller.hears("Good")
+    (returned,) = caller.record.of("tool.returned")
+    assert "4711" not in f"{returned}"
+    assert "8150000" not in f"{returned}"
+
+
+async def test_what_an_argument_holds_is_no_part_of_the_question() -> None:
+    @tool(confirm="Shall I send {text} to {who}?")
+    async def send(ctx: ToolContext, text: str, who: str) -> str:
+        """Send."""
+        return "sent"
+
+    llm = ScriptedLLM([call_tool("send", text="a {who} b", who="Ann"), "Good."])
+    async with dial(bot_with(Agent("desk", llm=llm, tools=[send]))) as caller:
+        await caller.says("Hello.")
+        await caller.hears("Shall I send a {who} b to Ann")
+        await caller.says("Yes.")
+        await caller.hears("Good")
+
+
+async def test_after_an_interruption_a_connection_is_made_for_the_next_turn() -> None:
+    class Slow(ScriptedLLM):
+        warmed = 0
+
+        async def warm(self) -> None:
+            self.warmed += 1
+            await asyncio.sleep(0.5)
+
+        async def stream(self, request: LLMRequest) -> Any:
+            async for part in super().stream(request):
+                if len(self.requests) == 1:
+                    await asyncio.sleep(60)
+                yield part
+
+    llm = Slow(["Never.", "Hello."])
+    async with dial(bot_with(Agent("desk", llm=llm, settings=AgentSettings(eager=False)))) as caller:
+        await caller.waits(600)
+        assert llm.warmed == 1
+        await caller.says("Hello.")
+        await caller.waits(500)
+        await caller.says("Are you there?")
+        await caller.hears("Hello")
+        assert llm.warmed == 2
+
+
+async def test_what_an_own_agent_gives_a_tool_can_be_told_to_every_model() -> None:
+    seen: list[Any] = []
+
+    @tool()
+    async def book(ctx: ToolContext, day: date) -> str:
+        """Book."""
+        seen.append(day)
+        return "booked"
+
+    class Own(Agent):
+        async def reply(self, turn: UserTurnFrame) -> AsyncIterator[str]:
+            await self.use(book, day=date(2026, 12, 3))
+            async for piece in super().reply(turn):
+                yield piece
+
+    llm = ScriptedLLM(["Good."])
+    agent = Own("desk", llm=llm)
+    async with dial(bot_with(agent)) as caller:
+        await caller.says("Hello.")
+        await caller.hears("Good")
+    assert seen == [date(2026, 12, 3)]
+    for messages in (agent.context, llm.requests[0].messages):
+        (call,) = messages[1].tool_calls
+        assert json.loads(json.dumps(dict(call.arguments))) == {"day": "2026-12-03"}

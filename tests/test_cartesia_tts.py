@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.waiting import ended, until
 from voiceframe.audio import PCM_8K, PCMU_8K, AudioFormat
 from voiceframe.clock import run_virtual
 from voiceframe.errors import ProviderError
@@ -91,7 +92,7 @@ async def test_a_context_that_was_left_alone_too_long_is_followed_by_another() -
             call.push(ReplyStartedFrame(1), TextFrame("One moment. Let", 1))
             await asyncio.sleep(0.15)  # the context is over, and nobody has asked for it
             call.push(TextFrame(" me see.", 1), ReplyEndedFrame(1))
-            await asyncio.sleep(0.1)
+            await ended(call, 1)
             words = [word.text for frame in call.result.down for word in getattr(frame, "words", ())]
             assert "".join(words) == "One moment. Let me see."
             contexts = {json.loads(message)["context_id"] for message in fake.sockets[0].received}
@@ -105,7 +106,7 @@ async def test_a_transcript_that_is_refused_ends_its_reply_alone() -> None:
         async with rig(voice(fake)) as call:
             call.push(ReplyStartedFrame(1), TextFrame("A forbidden word.", 1), ReplyEndedFrame(1))
             call.push(ReplyStartedFrame(2), TextFrame("Another one.", 2), ReplyEndedFrame(2))
-            await asyncio.sleep(0.15)
+            await ended(call, 1, 2)
             (error,) = call.result.errors
             assert isinstance(error, ProviderError)
             assert (error.code, error.status) == ("provider.request", 400)
@@ -198,7 +199,7 @@ async def test_a_new_voice_holds_from_the_next_reply_on() -> None:
         async with rig(tts) as call:
             call.push(UpdateSettingsFrame(tts.name, {"voice": "v2", "speed": 0.9, "model": "sonic-latest"}))
             call.push(ReplyStartedFrame(1), TextFrame("Hello.", 1), ReplyEndedFrame(1))
-            await asyncio.sleep(0.1)
+            await ended(call, 1)
             asked = json.loads(_last(fake).received[0])
             assert (asked["voice"]["id"], asked["generation_config"], asked["model_id"]) == (
                 "v2",
@@ -206,8 +207,7 @@ async def test_a_new_voice_holds_from_the_next_reply_on() -> None:
                 "sonic-latest",
             )
             assert tts.model == "sonic-latest"
-            await asyncio.sleep(0.05)
-            assert fake.connections == 1
+            await until(lambda: fake.connections == 1)
 
 
 def _last(fake: FakeCartesiaTTS) -> FakeSocket:

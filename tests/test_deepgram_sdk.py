@@ -1,4 +1,4 @@
-"""The transport that Deepgram's SDK is given: opened, closed, and quick about it."""
+"""The clients of Deepgram's SDK on connections of our own, and what else the process notices of it: nothing."""
 
 from __future__ import annotations
 
@@ -9,54 +9,66 @@ from typing import Any
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from voiceframe.deepgram_sdk import Socket, client
+from voiceframe import sockets
+from voiceframe.deepgram_sdk import socket_client
 from voiceframe.provider import Place
 from voiceframe.testing.providers import Fault
 from voiceframe.testing.providers.deepgram_tts import FakeDeepgramTTS
 
 pytestmark = pytest.mark.real_time
 
+QUERY = {"model": "aura-2-thalia-en", "encoding": "mulaw", "sample_rate": 8000, "speed": None, "mip_opt_out": False}
 
-def connecting(fake: FakeDeepgramTTS, key: str = "key") -> Any:
-    made = client(key, Place(fake.url), what="a test")
-    return made.speak.v1.connect(model="aura-2-thalia-en", encoding="mulaw", sample_rate=8000)
+
+async def connect(fake: FakeDeepgramTTS, key: str = "key") -> tuple[Any, Any]:
+    place = Place(fake.url, query={"tag": "mine"})
+    return await socket_client(place, "/v1/speak", QUERY, key, by="a test")
 
 
 async def test_the_sdk_speaks_over_it_without_a_warning() -> None:
     async with FakeDeepgramTTS() as fake:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            socket = await Socket.open(connecting(fake))
-            assert (await socket.sdk.recv()).type == "Metadata"
-            await socket.sdk.send_flush()
-            assert (await socket.sdk.recv()).type == "Flushed"
-            await socket.aclose()
-        assert "sec-websocket-extensions" not in fake.asked[0].headers
-        assert fake.asked[0].headers["authorization"] == "Token key"
+            sdk, socket = await connect(fake)
+            assert (await sdk.recv()).type == "Metadata"
+            await sdk.send_flush()
+            assert (await sdk.recv()).type == "Flushed"
+            await sockets.close(socket)
+        (asked,) = fake.asked
+        assert "sec-websocket-extensions" not in asked.headers
+        assert asked.headers["authorization"] == "Token key"
+        assert asked.query == {"model": "aura-2-thalia-en", "encoding": "mulaw", "sample_rate": "8000", "tag": "mine"}
 
 
-async def test_the_sdk_may_use_it_by_itself() -> None:
-    async with FakeDeepgramTTS() as fake, connecting(fake) as sdk:
-        async for message in sdk:
-            assert message.type == "Metadata"
-            break
+async def test_the_sdk_is_as_it_was_for_whoever_else_uses_it() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import deepgram.listen.v1.client as listen
+        import deepgram.speak.v1.client as speak
+    modules: tuple[Any, ...] = (listen, speak)
+    before = [module.websockets_client_connect for module in modules]
+    async with FakeDeepgramTTS() as fake:
+        _, socket = await connect(fake)
+        await sockets.close(socket)
+    assert [module.websockets_client_connect for module in modules] == before
+    assert all(connect.__module__.startswith("websockets.") for connect in before)
 
 
 async def test_a_refusal_is_raised_with_its_headers_and_without_the_key() -> None:
     async with FakeDeepgramTTS() as fake:
         fake.faults.append(Fault(status=429, retry_after_ms=1_500))
         with pytest.raises(InvalidStatus) as caught:
-            await Socket.open(connecting(fake))
+            await connect(fake)
         assert caught.value.response.headers["retry-after"] == "1.5"
         with pytest.raises(InvalidStatus, match="401") as caught:
-            await Socket.open(connecting(fake, key="hidden"))
+            await connect(fake, "hidden")
         assert "hidden" not in str(caught.value)
 
 
 async def test_what_does_not_answer_is_closed_all_the_same() -> None:
     async with FakeDeepgramTTS() as fake:
         fake.faults.append(Fault(hang_after=1))
-        socket = await Socket.open(connecting(fake))
-        await socket.sdk.recv()
-        async with asyncio.timeout(1):
-            await socket.aclose()
+        sdk, socket = await connect(fake)
+        await sdk.recv()
+        async with asyncio.timeout(5):
+            await sockets.close(socket)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from tests.waiting import quick
 from voiceframe.audio import PCM_16K, PCMU_8K, Audio
 from voiceframe.errors import ProviderError
 from voiceframe.frames import (
@@ -32,12 +34,12 @@ from voiceframe.processors.stt import (
     DeepgramFluxSTT,
     DeepgramSTT,
     DeepgramSTTSettings,
-    STTSettings,
 )
 from voiceframe.processors.stt.deepgram import _failure
 from voiceframe.provider import Place
 from voiceframe.testing.providers.deepgram_stt import FakeDeepgramSTT
 from voiceframe.testing.providers.hearing import sound
+from voiceframe.testing.providers.server import FakeSocket
 from voiceframe.testing.run import Rig, rig
 
 
@@ -61,7 +63,7 @@ class Line:
         self.call.push(VADUserStoppedSpeakingFrame(ended_ms=self.at_ms))
 
     async def until(self, done: Callable[[], bool], *, silence: bool = False) -> None:
-        for _ in range(300):
+        for _ in range(3_000):
             if done():
                 return
             if silence:
@@ -77,7 +79,7 @@ class Line:
         return [frame.text for frame in self.of(TranscriptionFrame)]
 
 
-QUICK = STTSettings(silent_ms=300, ping_ms=300, lead_ms=0)
+QUICK = quick()
 
 
 @pytest.mark.real_time
@@ -160,6 +162,74 @@ async def test_nova_takes_other_hints_while_it_runs() -> None:
         asked = next(json.loads(message) for message in told if isinstance(message, str) and "Configure" in message)
         assert asked["keyterms"] == ["Thursday"]
         assert len(fake.sockets) == 1
+
+
+@pytest.mark.real_time
+async def test_hints_that_change_quickly_are_told_one_after_the_other() -> None:
+    async with FakeDeepgramSTT() as fake, rig(DeepgramSTT(stt=QUICK, place=Place(fake.url), api_key="key")) as call:
+        fake.configure_ms = 40
+        line = Line(call)
+        await line.speaks(sound("hello"))
+        await line.until(lambda: bool(line.texts))
+        for phrase in ("Monday", "Tuesday", "Wednesday"):
+            call.up(ExpectFrame(phrases=(phrase,)))
+        await line.until(lambda: fake.keyterms == ["Wednesday"])
+        told = [json.loads(each)["keyterms"] for each in fake.sockets[0].received if "Configure" in str(each)]
+        assert told == [["Monday"], ["Wednesday"]]
+        assert not call.events("provider.lost")
+
+
+@pytest.mark.real_time
+async def test_hints_that_are_refused_cost_nothing_but_themselves(caplog: pytest.LogCaptureFixture) -> None:
+    class Refusing(FakeDeepgramSTT):
+        async def _configure(self, socket: FakeSocket, model: str, keyterms: list[str] | None) -> None:
+            await socket.send({"type": "ConfigureFailure", "code": "CONFIGURE_INTERNAL_ERROR", "request_id": "1"})
+
+    caplog.set_level(logging.WARNING, logger="voiceframe.processors.stt.deepgram")
+    async with Refusing() as fake, rig(DeepgramSTT(stt=QUICK, place=Place(fake.url), api_key="key")) as call:
+        line = Line(call)
+        await line.speaks(sound("hello"))
+        await line.until(lambda: bool(line.texts))
+        call.up(ExpectFrame(phrases=("Monday",)))
+        await line.until(lambda: "CONFIGURE_INTERNAL_ERROR" in caplog.text)
+        await line.speaks(sound("there"))
+        await line.until(lambda: len(line.texts) == 2)
+        assert (line.texts, call.result.errors, call.events("provider.lost")) == (["hello", "there"], [], [])
+
+
+def test_more_hints_than_deepgram_takes_are_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, logger="voiceframe.processors.stt.deepgram")
+    many = [f"appointment {number}" for number in range(200)]
+    kept = DeepgramSTT(api_key="key").keyterms(many)
+    assert 50 < len(kept) < 100
+    assert kept == many[: len(kept)]
+    assert "others are left out" in caplog.text
+
+
+@pytest.mark.real_time
+async def test_hints_are_left_out_when_the_model_is_changed_to_one_that_takes_none() -> None:
+    async with FakeDeepgramSTT() as fake:
+        stt = DeepgramSTT(stt=QUICK, place=Place(fake.url), api_key="key", hints=["Voiceframe"])
+        async with rig(stt) as call:
+            line = Line(call)
+            await line.speaks(sound("hello"))
+            await line.until(lambda: bool(line.texts))
+            call.push(UpdateSettingsFrame("DeepgramSTT", {"model": "nova-2"}))
+            await line.until(lambda: len(fake.asked) == 2)
+            assert ["keyterm" in asked.query for asked in fake.asked] == [True, False]
+
+
+@pytest.mark.real_time
+async def test_a_threshold_that_is_taken_away_needs_another_connection() -> None:
+    async with FakeDeepgramSTT() as fake:
+        settings = DeepgramFluxSettings(eager_eot_threshold=0.4)
+        async with rig(DeepgramFluxSTT(settings, QUICK, place=Place(fake.url), api_key="key")) as call:
+            line = Line(call)
+            await line.audio(sound("hello", after_ms=600))
+            await line.until(lambda: bool(line.of(STTTurnEndedFrame)), silence=True)
+            call.push(UpdateSettingsFrame("DeepgramFluxSTT", {"eager_eot_threshold": None}))
+            await line.until(lambda: len(fake.asked) == 2, silence=True)
+            assert ["eager_eot_threshold" in asked.query for asked in fake.asked] == [True, False]
 
 
 @pytest.mark.real_time

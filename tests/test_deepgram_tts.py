@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import ended, until
+from voiceframe.audio import PCMU_8K
 from voiceframe.errors import ProviderError
 from voiceframe.frames import OutputAudioFrame, ReplyEndedFrame, ReplyStartedFrame, TextFrame
 from voiceframe.processors import DeepgramTTS, DeepgramTTSSettings
 from voiceframe.processors.tts import TTS, PromptCache, PromptCacheSettings
+from voiceframe.processors.tts.deepgram import DeepgramStream
 from voiceframe.provider import Place
 from voiceframe.testing.conformance_tts import TTSConformance, spoken
 from voiceframe.testing.providers.deepgram_tts import FakeDeepgramTTS
@@ -89,9 +92,9 @@ async def test_a_reply_that_another_one_waits_for_is_flushed_and_goes_on_behind_
     async with FakeDeepgramTTS() as fake, rig(voice(fake)) as call:
         call.push(ReplyStartedFrame(1), TextFrame("Let me see. Well", 1))
         call.push(ReplyStartedFrame(2), TextFrame("One moment.", 2), ReplyEndedFrame(2))
-        await asyncio.sleep(0.1)
+        await ended(call, 2)
         call.push(TextFrame(" then.", 1), ReplyEndedFrame(1))
-        await asyncio.sleep(0.1)
+        await ended(call, 1)
         sent = [json.loads(message) for message in fake.sockets[0].received]
         assert [message.get("text", message["type"]) for message in sent] == [
             "Let me see.",
@@ -109,11 +112,11 @@ async def test_what_comes_between_clear_and_its_answer_is_of_nobody() -> None:
         number = call.source.begin_reply()
         call.push(ReplyStartedFrame(number), TextFrame("A long sentence to be cut in its midst.", number))
         call.push(ReplyEndedFrame(number))
-        await asyncio.sleep(0.05)
+        await until(lambda: any(isinstance(frame, OutputAudioFrame) for frame in call.result.down))
         call.call.interrupt()
         following = call.source.begin_reply()
         call.push(ReplyStartedFrame(following), TextFrame("Yes.", following), ReplyEndedFrame(following))
-        await asyncio.sleep(0.15)
+        await ended(call, following)
         sound = b"".join(
             frame.audio.data
             for frame in call.result.down
@@ -127,7 +130,7 @@ async def test_the_key_is_in_no_error() -> None:
     async with FakeDeepgramTTS() as fake:
         tts = DeepgramTTS(place=Place(fake.url), api_key="secret-and-wrong", cache=_NO_CACHE)
         async with rig(tts) as call:
-            await asyncio.sleep(0.1)
+            await until(lambda: call.result.errors)
             assert "secret-and-wrong" not in str([event.data for event in call.result.events])
             assert "secret-and-wrong" not in str([error.__cause__ for error in call.result.errors])
             assert call.result.errors
@@ -137,3 +140,39 @@ def test_without_a_key_there_is_no_voice(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.delenv("DEEPGRAM_API_KEY", raising=False)
     with pytest.raises(ProviderError, match="DEEPGRAM_API_KEY"):
         DeepgramTTS()
+
+
+class Slow:
+    """A client of the SDK whose socket takes its time."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+        self.free = asyncio.Event()
+
+    async def send_text(self, message: Any) -> None:
+        self.sent.append(message.text)
+        await self.free.wait()
+
+    async def send_flush(self) -> None:
+        self.sent.append("flush")
+        await self.free.wait()
+
+    async def send_clear(self) -> None:
+        self.sent.append("clear")
+        await self.free.wait()
+
+
+async def test_a_reply_that_is_cancelled_while_its_text_is_sent_leaves_the_next_one_whole() -> None:
+    client = Slow()
+    stream = DeepgramStream(client, None, PCMU_8K)
+    first = asyncio.ensure_future(stream.send(1, "One."))
+    await asyncio.sleep(0)
+    await stream.send(1, " Two.")
+    await stream.flush(1)
+    await stream.send(2, "Three.")
+    await stream.flush(2)
+    cancelled = asyncio.ensure_future(stream.cancel(1))
+    await asyncio.sleep(0)
+    client.free.set()
+    await asyncio.gather(first, cancelled)
+    assert client.sent == ["One.", "clear", "Three.", "flush"]

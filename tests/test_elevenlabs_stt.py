@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import quick
 from voiceframe.audio import PCM_16K, PCMU_8K, Audio
 from voiceframe.errors import ProviderError
 from voiceframe.frames import (
@@ -18,7 +19,7 @@ from voiceframe.frames import (
     VADUserStartedSpeakingFrame,
     VADUserStoppedSpeakingFrame,
 )
-from voiceframe.processors.stt import ElevenLabsSTT, ElevenLabsSTTSettings, STTSettings
+from voiceframe.processors.stt import ElevenLabsSTT, ElevenLabsSTTSettings
 from voiceframe.provider import Place
 from voiceframe.testing.providers.elevenlabs_stt import FakeElevenLabsSTT
 from voiceframe.testing.providers.hearing import sound
@@ -45,7 +46,7 @@ class Line:
         self.call.push(VADUserStoppedSpeakingFrame(ended_ms=self.at_ms))
 
     async def until(self, done: Callable[[], bool], *, silence: bool = False) -> None:
-        for _ in range(300):
+        for _ in range(3_000):
             if done():
                 return
             if silence:
@@ -61,7 +62,7 @@ class Line:
         return [frame.text for frame in self.of(TranscriptionFrame)]
 
 
-QUICK = STTSettings(silent_ms=300, ping_ms=300, lead_ms=0)
+QUICK = quick()
 
 
 @pytest.mark.real_time

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import os
@@ -13,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.waiting import ended, until
 from voiceframe.audio import PCMU_8K
 from voiceframe.clock import run_virtual
 from voiceframe.errors import ProviderError
@@ -115,7 +115,7 @@ async def test_phonemes_are_given_to_models_that_read_them() -> None:
 async def test_a_voice_that_there_is_not_is_told_with_the_vendors_reason() -> None:
     async with FakeElevenLabsTTS() as fake, rig(voice(fake, voice="nobody")) as call:
         call.push(ReplyStartedFrame(1), TextFrame("Hello.", 1), ReplyEndedFrame(1))
-        await asyncio.sleep(0.15)
+        await ended(call, 1)
         error = call.result.errors[0]
         assert isinstance(error, ProviderError)
         assert (error.code, error.retryable) == ("provider.request", False)
@@ -128,10 +128,10 @@ async def test_a_socket_that_is_closed_for_idleness_is_replaced_before_it_is_mis
         fake.idle_ms = 100
         tts = voice(fake)
         async with rig(tts) as call:
-            await asyncio.sleep(0.15)
+            await until(lambda: len(fake.sockets) == 2)
             fake.idle_ms = None
             call.push(ReplyStartedFrame(1), TextFrame("Hello.", 1), ReplyEndedFrame(1))
-            await asyncio.sleep(0.1)
+            await ended(call, 1)
             assert not call.result.errors
             assert any(isinstance(frame, ReplyEndedFrame) for frame in call.result.down)
             (lost,) = [event.data for event in call.result.events if event.kind == "provider.lost"]

@@ -212,8 +212,9 @@ async def test_an_agent_calls_a_tool_of_a_server(script: Path) -> None:
     server = MCPServer(command=[sys.executable, str(script)], prefix="diary")
     llm = ScriptedLLM([call_tool("diary_free", day="Monday"), "At ten."])
     async with rig(Agent("desk", llm=llm, tools=[server])) as running:
-        running.push(UserTurnFrame(1, "When?"))
         async with asyncio.timeout(8):
+            await server.tools()  # a turn waits two seconds for them, and a busy machine may take longer
+            running.push(UserTurnFrame(1, "When?"))
             while "At ten." not in "".join(running.result.texts):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
     assert [spec.name for spec in llm.requests[0].tools] == ["diary_free", "diary_book"]

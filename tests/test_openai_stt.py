@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import quick
 from voiceframe.audio import PCM_16K, PCMU_8K, Audio
 from voiceframe.errors import ProviderError
 from voiceframe.frames import (
@@ -20,7 +21,7 @@ from voiceframe.frames import (
     VADUserStartedSpeakingFrame,
     VADUserStoppedSpeakingFrame,
 )
-from voiceframe.processors.stt import OpenAISTT, OpenAISTTSettings, STTSettings
+from voiceframe.processors.stt import OpenAISTT, OpenAISTTSettings
 from voiceframe.processors.stt.openai import _failure
 from voiceframe.provider import Place, Vendor, typed
 from voiceframe.testing.providers.hearing import sound
@@ -48,7 +49,7 @@ class Line:
         self.call.push(VADUserStoppedSpeakingFrame(ended_ms=self.at_ms))
 
     async def until(self, done: Callable[[], bool], *, silence: bool = False) -> None:
-        for _ in range(300):
+        for _ in range(3_000):
             if done():
                 return
             if silence:
@@ -64,7 +65,7 @@ class Line:
         return [frame.text for frame in self.of(TranscriptionFrame)]
 
 
-QUICK = STTSettings(silent_ms=300, ping_ms=300, lead_ms=0)
+QUICK = quick()
 
 
 @pytest.mark.real_time
@@ -183,3 +184,20 @@ class _Said:
 def test_errors_of_openais_have_a_type(code: str, kind: str, error: str) -> None:
     found = typed(_failure(_Said(code, kind), 400), Vendor("openai", "OPENAI_API_KEY", "openai", ""), "OpenAISTT")
     assert found.code == error
+
+
+@pytest.mark.real_time
+@pytest.mark.parametrize(("model", "tokens"), [("gpt-transcribe", 4), ("gpt-realtime-whisper", 0)])
+async def test_tokens_that_the_vendor_counts_are_told(model: str, tokens: int) -> None:
+    settings = OpenAISTTSettings(model=model)
+    async with (
+        FakeOpenAISTT() as fake,
+        rig(OpenAISTT(settings, stt=QUICK, place=Place(fake.url), api_key="key")) as call,
+    ):
+        line = Line(call)
+        await line.speaks(sound("hello there you"))
+        await line.until(lambda: bool(line.texts), silence=True)
+        (usage,) = [event.data for event in call.events("provider.usage")]
+        assert (usage["audio_tokens"], usage["input_tokens"]) == (tokens, tokens)
+        assert (usage["output_tokens"] > 0) == (tokens > 0)
+        assert (usage["cost_usd"] is not None) == (tokens == 0)  # whose price is by the minute, and known

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
+from tests.waiting import ended, until
 from voiceframe.errors import ProviderError
 from voiceframe.frames import OutputAudioFrame, ReplyEndedFrame, ReplyStartedFrame, TextFrame
 from voiceframe.processors import OpenAITTS, OpenAITTSSettings
@@ -69,11 +69,11 @@ async def test_sentences_are_asked_for_on_a_connection_that_is_there() -> None:
     async with FakeOpenAITTS() as fake:
         tts = voice(fake)
         async with rig(tts) as call:
-            await asyncio.sleep(0.1)
+            await until(lambda: tts._line)
             (pool,) = (tts._http._transport._pool.connections,)
             assert len(pool) == 1
             call.push(ReplyStartedFrame(1), TextFrame("One. Two.", 1), ReplyEndedFrame(1))
-            await asyncio.sleep(0.2)
+            await ended(call, 1)
             assert tts._http._transport._pool.connections == pool
             assert any(isinstance(frame, ReplyEndedFrame) for frame in call.result.down)
 
@@ -105,7 +105,7 @@ async def test_a_refusal_is_told_once_and_the_next_reply_is_spoken(fault: Fault,
         fake.faults.append(fault)
         call.push(ReplyStartedFrame(1), TextFrame("One. Two.", 1), ReplyEndedFrame(1))
         call.push(ReplyStartedFrame(2), TextFrame("Three.", 2), ReplyEndedFrame(2))
-        await asyncio.sleep(0.3)
+        await ended(call, 1, 2)
         assert [getattr(error, "code", "") for error in call.result.errors] == [code]
         assert fake.texts[-1] == "Three."
         ends = [frame.reply for frame in call.result.down if isinstance(frame, ReplyEndedFrame)]
@@ -122,7 +122,7 @@ async def test_an_answer_in_json_is_not_played() -> None:
 
     async with Json() as fake, rig(voice(fake)) as call:
         call.push(ReplyStartedFrame(1), TextFrame("One.", 1), ReplyEndedFrame(1))
-        await asyncio.sleep(0.3)
+        await ended(call, 1)
         (error,) = call.result.errors
         assert isinstance(error, ProviderError)
         assert error.code == "provider.protocol"

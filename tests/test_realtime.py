@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voiceframe.audio import PCM_8K, PCMU_8K, Audio
+from tests.realtime_model import Model, down, settle, sound
+from voiceframe.audio import PCM_8K, Audio
 from voiceframe.call import Call, CallSettings
 from voiceframe.errors import ProviderError
 from voiceframe.events import SpeechDiscarded
@@ -33,12 +33,11 @@ from voiceframe.llm import Message, ToolCall
 from voiceframe.pipeline import Pipeline
 from voiceframe.prices import Amounts
 from voiceframe.processors import OpenAIRealtime
-from voiceframe.processors.realtime import Realtime, RealtimeConfig, RealtimeSettings, RealtimeStream
+from voiceframe.processors.realtime import RealtimeSettings
 from voiceframe.processors.realtime.record import Record
 from voiceframe.processors.realtime.sound import Sound
 from voiceframe.processors.realtime.stream import (
     CallerSaid,
-    RealtimeEvent,
     ResponseBegan,
     ResponseEnded,
     SpeechBegan,
@@ -48,104 +47,11 @@ from voiceframe.processors.realtime.stream import (
     ToolWanted,
     TurnTaken,
 )
-from voiceframe.provider import Place, Vendor
+from voiceframe.provider import Place
 from voiceframe.testing.providers.openai_realtime import FakeOpenAIRealtime, speech
-from voiceframe.testing.run import Rig, rig
+from voiceframe.testing.run import rig
 from voiceframe.tools import ToolContext, tool
 from voiceframe.transports.loopback import LoopbackTransport
-
-
-class Scripted(RealtimeStream):
-    """A stream in memory: notes what it is told, and tells what it is given."""
-
-    def __init__(self, config: RealtimeConfig) -> None:
-        self.config = config
-        self.told: list[tuple[Any, ...]] = []
-        self.sound = 0
-        self._events: asyncio.Queue[RealtimeEvent | Exception] = asyncio.Queue()
-
-    def tell(self, *events: RealtimeEvent | Exception) -> None:
-        for event in events:
-            self._events.put_nowait(event)
-
-    def of(self, name: str) -> list[tuple[Any, ...]]:
-        return [told[1:] for told in self.told if told[0] == name]
-
-    async def send_audio(self, audio: bytes) -> None:
-        self.sound += len(audio)
-        self.told.append(("audio", len(audio)))
-
-    async def commit(self) -> None:
-        self.told.append(("commit",))
-
-    async def clear(self) -> None:
-        self.told.append(("clear",))
-
-    async def send_text(self, text: str, role: Literal["user", "system", "assistant"]) -> None:
-        self.told.append(("text", role, text))
-
-    async def send_tool_result(self, call_id: str, text: str) -> None:
-        self.told.append(("result", call_id, text))
-
-    async def respond(self, tag: str, *, say: str = "", said: str = "") -> None:
-        self.told.append(("respond", tag, say))
-
-    async def cancel(self) -> None:
-        self.told.append(("cancel",))
-
-    async def truncate(self, item: str, heard_ms: int) -> None:
-        self.told.append(("truncate", item, heard_ms))
-
-    async def restore(self, messages: tuple[Message, ...]) -> None:
-        self.told.append(("restore", messages))
-
-    async def configure(self, config: RealtimeConfig) -> None:
-        self.told.append(("configure", config))
-
-    async def events(self) -> AsyncGenerator[RealtimeEvent, None]:
-        while True:
-            event = await self._events.get()
-            if isinstance(event, Exception):
-                raise event
-            yield event
-
-    async def aclose(self) -> None:
-        self.told.append(("close",))
-
-
-class Model(Realtime):
-    vendor = Vendor("acme", "ACME_API_KEY", "acme", "https://acme.test")
-    accepts = produces = (PCMU_8K,)
-
-    def __init__(self, *, own: bool = False, refuses: Exception | None = None, **more: Any) -> None:
-        super().__init__("Be kind.", api_key="key", **more)
-        self.own_turns = own
-        self.decides_interruptions = not own  # type: ignore[misc]
-        self.refuses = refuses
-        self.streams: list[Scripted] = []
-
-    @property
-    def stream(self) -> Scripted:
-        return self.streams[-1]
-
-    async def open(self, config: RealtimeConfig) -> RealtimeStream:
-        if self.refuses is not None:
-            raise self.refuses
-        self.streams.append(Scripted(config))
-        return self.streams[-1]
-
-
-def _sound(length_ms: int = 20) -> Audio:
-    return Audio(bytes(8 * length_ms), PCMU_8K)
-
-
-async def _settle(ms: int = 50) -> None:
-    await asyncio.sleep(ms / 1000)
-
-
-def _down(running: Rig, kind: type) -> list[Any]:
-    return [frame for frame in running.result.down if isinstance(frame, kind)]
-
 
 # -- turns of one's own
 
@@ -153,17 +59,17 @@ def _down(running: Rig, kind: type) -> list[Any]:
 async def test_with_turns_of_ones_own_only_speech_is_sent_and_the_turn_is_committed_behind_it() -> None:
     model = Model(own=True)
     async with rig(model) as running:
-        await _settle()
+        await settle()
         for n in range(100):
-            running.push(InputAudioFrame(_sound(), at_ms=20 * (n + 1)))
+            running.push(InputAudioFrame(sound(), at_ms=20 * (n + 1)))
             await asyncio.sleep(0.02)
         assert model.stream.sound == 0
         running.push(VADUserStartedSpeakingFrame(began_ms=1_900))
-        await _settle()
+        await settle()
         assert 0 < model.stream.sound <= 8 * 1_000  # the moment before it
-        running.push(InputAudioFrame(_sound(), at_ms=2_020), VADUserStoppedSpeakingFrame())
+        running.push(InputAudioFrame(sound(), at_ms=2_020), VADUserStoppedSpeakingFrame())
         running.push(UserTurnFrame(1, "hello"))
-        await _settle()
+        await settle()
         assert [told[0] for told in model.stream.told][-3:] == ["audio", "commit", "respond"]
         tag = model.stream.of("respond")[0][0]
         model.stream.tell(
@@ -173,43 +79,43 @@ async def test_with_turns_of_ones_own_only_speech_is_sent_and_the_turn_is_commit
             Spoken("r1", "i2", bytes(1_600)),
             ResponseEnded("r1", amounts=Amounts(input_tokens=5)),
         )
-        await _settle()
-        assert [(f.reply, f.turn) for f in _down(running, ReplyStartedFrame)] == [(1, 1)]
-        assert [f.turn for f in _down(running, UserTurnFrame)] == [1]
-        assert "".join(w.text for f in _down(running, OutputAudioFrame) for w in f.words) == "Hi."
+        await settle()
+        assert [(f.reply, f.turn) for f in down(running, ReplyStartedFrame)] == [(1, 1)]
+        assert [f.turn for f in down(running, UserTurnFrame)] == [1]
+        assert "".join(w.text for f in down(running, OutputAudioFrame) for w in f.words) == "Hi."
         assert model.record.messages()[0] == Message("user", "hello")
 
 
 async def test_what_was_no_turn_is_forgotten() -> None:
     model = Model(own=True)
     async with rig(model) as running:
-        await _settle()
-        running.push(VADUserStartedSpeakingFrame(), InputAudioFrame(_sound(), at_ms=20))
-        await _settle()
+        await settle()
+        running.push(VADUserStartedSpeakingFrame(), InputAudioFrame(sound(), at_ms=20))
+        await settle()
         running.call.log.write(SpeechDiscarded(reason="noise"))
-        await _settle()
+        await settle()
         assert model.stream.told[-1] == ("clear",)
 
 
 async def test_a_turn_of_text_is_told_and_answered() -> None:
     model = Model()
     async with rig(model) as running:
-        await _settle()
+        await settle()
         running.push(UserTurnFrame(1, "hello", "text"))
-        await _settle()
+        await settle()
         assert [told[0] for told in model.stream.told[-2:]] == ["text", "respond"]
 
 
 async def test_keys_are_a_turn() -> None:
     model = Model()
     async with rig(model) as running:
-        await _settle()
+        await settle()
         running.push(InputDTMFFrame("1"), InputDTMFFrame("2"))
-        await _settle(2_500)
+        await settle(2_500)
         assert model.stream.of("text") == [("user", "12")]
-        assert [(f.text, f.source) for f in _down(running, UserTurnFrame)] == [("12", "dtmf")]
+        assert [(f.text, f.source) for f in down(running, UserTurnFrame)] == [("12", "dtmf")]
         running.push(InputDTMFFrame("5"), InputDTMFFrame("#"))
-        await _settle()
+        await settle()
         assert model.stream.of("text")[-1] == ("user", "5")
 
 
@@ -219,9 +125,9 @@ async def test_keys_are_a_turn() -> None:
 async def test_words_that_come_after_the_answer_are_told_all_the_same() -> None:
     model = Model()
     async with rig(model) as running:
-        await _settle()
-        running.push(InputAudioFrame(_sound(), at_ms=20))
-        await _settle()
+        await settle()
+        running.push(InputAudioFrame(sound(), at_ms=20))
+        await settle()
         model.stream.tell(
             SpeechBegan(0),
             SpeechStopped(20),
@@ -230,47 +136,53 @@ async def test_words_that_come_after_the_answer_are_told_all_the_same() -> None:
             SpokenText("r1", "Hi."),
             Spoken("r1", "i2", bytes(800)),
         )
-        await _settle()
-        assert [f.text for f in _down(running, UserTurnFrame)] == [""]
+        await settle()
+        assert [f.text for f in down(running, UserTurnFrame)] == [""]
         model.stream.tell(CallerSaid("i1", "hel", final=False), CallerSaid("i1", "hello", final=True))
         model.stream.tell(ResponseEnded("r1"))
-        await _settle()
+        await settle()
         assert running.result.texts == ["", "Hi.", "hello"]
+        assert [event.kind for event in running.events("turn.committed", "turn.transcribed")] == [
+            "turn.committed",
+            "turn.transcribed",
+        ]
+        (late,) = running.events("turn.transcribed")
+        assert (late.data["turn"], late.personal) == (1, {"text": "hello"})
         assert model.record.messages() == (Message("user", "hello"),)
 
 
 async def test_a_turn_without_an_answer_is_committed_in_time() -> None:
     model = Model(settings=RealtimeSettings(transcript_ms=700))
     async with rig(model) as running:
-        await _settle()
+        await settle()
         model.stream.tell(TurnTaken("i1"))
-        await _settle(600)
-        assert not _down(running, UserTurnFrame)
-        await _settle(200)
-        assert [f.turn for f in _down(running, UserTurnFrame)] == [1]
+        await settle(600)
+        assert not down(running, UserTurnFrame)
+        await settle(200)
+        assert [f.turn for f in down(running, UserTurnFrame)] == [1]
 
 
 async def test_an_answer_while_the_bot_is_to_be_silent_is_not_heard() -> None:
     model = Model()
     async with rig(model) as running:
-        await _settle()
+        await settle()
         running.call.turns.hush("on hold")
         model.stream.tell(TurnTaken("i1"), ResponseBegan("r1", ""), Spoken("r1", "i2", bytes(800)))
         model.stream.tell(ResponseEnded("r1", "cancelled"))
-        await _settle()
+        await settle()
         assert model.stream.of("cancel")
         assert model.stream.of("truncate") == [("i2", 0)]
-        assert not _down(running, OutputAudioFrame)
+        assert not down(running, OutputAudioFrame)
 
 
 async def test_what_was_said_of_a_response_that_is_cancelled_before_it_began() -> None:
     model = Model()
     async with rig(model) as running:
-        await _settle()
+        await settle()
         model.stream.tell(TurnTaken("i1"), ResponseBegan("r1", ""))
-        await _settle()
+        await settle()
         running.push(InterruptionRequestFrame("asked"))
-        await _settle()
+        await settle()
         assert model.stream.of("cancel")
 
 
@@ -286,7 +198,7 @@ async def test_a_result_is_told_always_and_spoken_of_only_if_its_turn_is_current
 
     model = Model(tools=[slow])
     async with rig(model) as running:
-        await _settle()
+        await settle()
         model.stream.tell(
             TurnTaken("i1"),
             ResponseBegan("r1", ""),
@@ -294,18 +206,20 @@ async def test_a_result_is_told_always_and_spoken_of_only_if_its_turn_is_current
             ToolWanted("r1", ToolCall("c2", "slow", {"seconds": 3})),
             ResponseEnded("r1"),
         )
-        await _settle(1_500)
+        await settle(1_500)
         assert model.stream.of("result") == [("c1", "after 1 s")]
         assert not model.stream.of("respond")  # it waits for both
-        await _settle(2_000)
+        await settle(2_000)
         assert len(model.stream.of("respond")) == 1
         tag = model.stream.of("respond")[0][0]
         model.stream.tell(ResponseBegan("r2", tag), ToolWanted("r2", ToolCall("c3", "slow", {"seconds": 2})))
-        model.stream.tell(ResponseEnded("r2"), TurnTaken("i2"), ResponseBegan("r3", ""), ResponseEnded("r3"))
-        await _settle(2_500)
+        await settle()
+        model.stream.tell(ResponseEnded("r2"), TurnTaken("i2"), ResponseBegan("r3", ""))
+        model.stream.tell(SpokenText("r3", "Yes."), Spoken("r3", "i3", bytes(800)), ResponseEnded("r3"))
+        await settle(2_500)
         assert model.stream.of("result")[-1] == ("c3", "after 2 s")
         assert len(model.stream.of("respond")) == 1
-        assert [f.call_id for f in _down(running, ToolResultFrame)] == ["c1", "c2", "c3"]
+        assert [f.call_id for f in down(running, ToolResultFrame)] == ["c1", "c2", "c3"]
 
 
 # -- what others say, and settings
@@ -314,29 +228,29 @@ async def test_a_result_is_told_always_and_spoken_of_only_if_its_turn_is_current
 async def test_a_reply_of_the_program_is_spoken_by_the_model() -> None:
     model = Model()
     async with rig(model) as running:
-        await _settle()
+        await settle()
         running.push(SayFrame("One."), SayFrame("Two."))
-        await _settle()
+        await settle()
         assert [say for _, say in model.stream.of("respond")] == ["One."]  # one after the other
         tag = model.stream.of("respond")[0][0]
         model.stream.tell(ResponseBegan("r1", tag), SpokenText("r1", "One."), Spoken("r1", "i1", bytes(800)))
         model.stream.tell(ResponseEnded("r1"))
-        await _settle()
+        await settle()
         assert [say for _, say in model.stream.of("respond")] == ["One.", "Two."]
-        assert [f.text for f in _down(running, TextFrame)] == ["One."]
-        assert [f.reply for f in _down(running, ReplyEndedFrame)] == [1]
+        assert [f.text for f in down(running, TextFrame)] == ["One."]
+        assert [f.reply for f in down(running, ReplyEndedFrame)] == [1]
 
 
 async def test_instructions_may_change_in_a_call() -> None:
     model = Model()
     async with rig(model) as running:
-        await _settle()
+        await settle()
         running.push(UpdateSettingsFrame(model.name, {"instructions": "Be brief.", "response_ms": 9_000}))
-        await _settle()
+        await settle()
         assert model.stream.of("configure")[-1][0].instructions == "Be brief."
         assert model.settings.response_ms == 9_000
         running.push(UpdateSettingsFrame(model.name, {"nothing": 1}))
-        await _settle()
+        await settle()
         assert any(isinstance(error, TypeError) for error in running.result.errors)
 
 
@@ -363,16 +277,16 @@ async def test_without_a_key_it_is_not_set_up(monkeypatch: pytest.MonkeyPatch) -
 async def test_sound_that_was_not_answered_is_sent_once_more_and_no_more_of_it_than_is_kept() -> None:
     model = Model(settings=RealtimeSettings(keep_ms=1_000, lead_ms=200))
     async with rig(model) as running:
-        await _settle()
+        await settle()
         first = model.stream
-        running.push(InputAudioFrame(_sound(), at_ms=20))
-        await _settle()
+        running.push(InputAudioFrame(sound(), at_ms=20))
+        await settle()
         first.tell(SpeechBegan(0))
         for n in range(100):
-            running.push(InputAudioFrame(_sound(), at_ms=20 * (n + 2)))
+            running.push(InputAudioFrame(sound(), at_ms=20 * (n + 2)))
             await asyncio.sleep(0.02)
         first.tell(ConnectionResetError("gone"))
-        await _settle(1_000)
+        await settle(1_000)
         assert model.stream is not first
         assert 8 * 960 <= model.stream.sound <= 8 * 1_000
         assert first.told[-1] == ("close",)
@@ -474,7 +388,7 @@ async def test_a_call_is_greeted_interrupted_and_answered() -> None:
     assert heard()[2] == "All right."
     assert answers[0].startswith(heard()[1])
     assert 0 < len(heard()[1]) < 30
-    outcomes = [event.kind for event in events if event.kind.startswith("turn.") and event.kind != "turn.committed"]
+    outcomes = [event.kind for event in events if event.kind in ("turn.answered", "turn.unanswered")]
     assert outcomes == ["turn.answered", "turn.answered"]
     ((item, end_ms),) = fake.sessions[0].truncated
     assert item

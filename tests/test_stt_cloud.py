@@ -30,6 +30,7 @@ from voiceframe.frames import (
     VADUserStoppedSpeakingFrame,
     Word,
 )
+from voiceframe.prices import Amounts, Price, Prices, use_prices
 from voiceframe.processors import SileroVAD, Turns
 from voiceframe.processors.stt import (
     STT,
@@ -497,6 +498,15 @@ async def test_corrections_change_words_and_keep_what_was_there() -> None:
         await talk(call, started(), 100, stopped(), 100)
         frame = next(frame for frame in call.result.down if isinstance(frame, TranscriptionFrame))
         assert (frame.text, frame.heard) == ("Voiceframe 2 three 4", "0 1 2 3 4")
+        (event,) = call.events("speech.corrected")
+        assert event.personal == {"text": "Voiceframe 2 three 4", "heard": "0 1 2 3 4"}
+
+
+async def test_what_no_alias_has_changed_is_no_correction() -> None:
+    stt = Acme(aliases={"9": "nine"})
+    async with rig(stt) as call:
+        await talk(call, started(), 100, stopped(), 100)
+        assert call.events("speech.corrected") == []
 
 
 @pytest.mark.parametrize(
@@ -538,6 +548,39 @@ async def test_audio_and_time_are_told_for_each_segment() -> None:
         assert [(each["audio_ms"], each["cost_usd"]) for each in usage] == [(400, 0.00004), (200, 0.00002)]
         assert {(each["vendor"], each["service"], each["model"]) for each in usage} == {("acme", "stt", "acme-1")}
         assert [event.data["ttfb_ms"] for event in call.events("provider.ttfb")] == [0, 0]
+
+
+async def test_the_cost_is_by_the_prices_that_hold_and_is_not_guessed() -> None:
+    stt = Acme(STTSettings(lead_ms=0))
+    async with rig(stt) as call:
+        await talk(call, started(), 400, stopped(), 300)
+        use_prices(Prices("ours", {"acme/acme-1": Price(minute=0.006)}))
+        try:
+            await talk(call, started(), 200, stopped(), 200)
+            use_prices(Prices("by tokens", {"acme/acme-1": Price(input=1.0, audio_input=2.0, output=4.0)}))
+            stt.count(Amounts(input_tokens=10, audio_input_tokens=10))
+            stt.count(Amounts(input_tokens=5, output_tokens=2))
+            await talk(call, started(), 200, stopped(), 200)
+        finally:
+            use_prices(None)
+        usage = [event.data for event in call.events("provider.usage")]
+        assert [(each["cost_usd"], each["prices"]) for each in usage] == [
+            (None, ""),
+            (0.00002, "ours"),
+            (pytest.approx((10 * 2 + 5 + 2 * 4) / 1e6), "by tokens"),
+        ]
+        assert (usage[2]["input_tokens"], usage[2]["output_tokens"], usage[2]["audio_tokens"]) == (15, 2, 10)
+
+
+async def test_prices_that_cannot_be_read_are_told_before_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VOICEFRAME_PRICES_FILE", "/there/is/none.toml")
+    use_prices(None)
+    try:
+        async with rig(Acme()) as call:
+            await asyncio.sleep(0.05)
+            assert "none.toml" in str(call.result.errors)
+    finally:
+        use_prices(None)
 
 
 async def test_audio_without_words_is_told_now_and_then() -> None:

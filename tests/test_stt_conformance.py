@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import textwrap
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +22,7 @@ from voiceframe.processors.stt import (
     OpenAISTT,
     STTSettings,
 )
-from voiceframe.processors.stt.session import Session
+from voiceframe.processors.stt.history import History
 from voiceframe.provider import Place
 from voiceframe.testing.conformance_stt import Made, check_stt, listen
 from voiceframe.testing.providers.cartesia_stt import FakeCartesiaSTT
@@ -26,6 +30,8 @@ from voiceframe.testing.providers.deepgram_stt import FakeDeepgramSTT
 from voiceframe.testing.providers.elevenlabs_stt import FakeElevenLabsSTT
 from voiceframe.testing.providers.hearing import FakeRecognizer
 from voiceframe.testing.providers.openai_stt import FakeOpenAISTT
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def of(cls: Callable[..., CloudSTT], *arguments: object) -> Made:
@@ -63,7 +69,7 @@ async def test_a_vendor_conforms_at_every_boundary(vendor: str) -> None:
 
 @pytest.mark.real_time
 async def test_one_that_says_words_twice_does_not_conform(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Session, "_cover", lambda *_, **__: None)
+    monkeypatch.setattr(History, "cover", lambda *_, **__: None)
     found = await check_stt(of(DeepgramSTT), FakeDeepgramSTT, every=9)
     with pytest.raises(AssertionError, match=r"cut after 18: heard .'one two three one two three four'"):
         found.assert_passed()
@@ -88,3 +94,31 @@ async def test_the_real_service_understands_a_sentence(vendor: str) -> None:
         pytest.skip(f"{variable} is not set")
     heard = await listen(cls(), "I would like an appointment on Thursday at ten.")
     assert {"appointment", "thursday"} <= {word.strip(".,").lower() for word in heard.split()}
+
+
+@pytest.mark.parametrize("vendor", ["deepgram", "openai", "elevenlabs", "cartesia"])
+def test_nothing_is_imported_or_read_from_disk_once_it_is_loaded(vendor: str) -> None:
+    code = textwrap.dedent(
+        f"""
+        import sys, warnings
+        from tests.test_stt_conformance import VENDORS
+        from voiceframe.processors.stt import STTSettings
+        from voiceframe.provider import Place
+        from voiceframe.tls import tls
+        stt = VENDORS[{vendor!r}][0](Place("http://127.0.0.1:9"), "key", STTSettings())
+        stt.load()
+        assert tls.cache_info().currsize
+        before = set(sys.modules)
+        import asyncio
+        try:
+            asyncio.run(stt.open(stt.accepts[0], "en"))
+        except OSError:
+            pass
+        new = {{name for name in set(sys.modules) - before if name.split(".")[0] in
+               ("openai", "cartesia", "deepgram", "elevenlabs", "websockets", "httpx", "httpx2")}}
+        assert tls.cache_info().misses == 1
+        assert not new - {{"websockets.proxy", "openai.lib._websocket"}}, sorted(new)
+        """
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr

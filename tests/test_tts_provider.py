@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from voiceframe.audio import AudioFormat
+from voiceframe.audio import PCMU_8K, AudioFormat
 from voiceframe.clock import run_virtual
 from voiceframe.errors import ConfigurationError, ProviderError, SpeechError
 from voiceframe.frames import (
@@ -24,6 +24,7 @@ from voiceframe.frames import (
     UpdateSettingsFrame,
     Word,
 )
+from voiceframe.prices import Price, Prices, use_prices
 from voiceframe.processors import TTS as PUBLIC_TTS
 from voiceframe.processors import EspeakTTS
 from voiceframe.processors.tts import (
@@ -343,6 +344,18 @@ async def test_usage_cost_and_the_time_to_the_first_sound_are_told() -> None:
         assert ttfb["ttfb_ms"] == 120
 
 
+async def test_the_cost_is_by_the_prices_that_hold_and_is_not_guessed() -> None:
+    async with rig(AcmeTTS()) as call:
+        await say(call, "Hello.")
+        use_prices(Prices("ours", {"acme/*": Price(characters=30.0)}))
+        try:
+            await say(call, "Hello.")
+        finally:
+            use_prices(None)
+        found = [(usage["cost_usd"], usage["prices"]) for usage in of(call.result, "usage")]
+        assert found == [(None, ""), (pytest.approx(6 * 30e-6), "ours")]
+
+
 async def test_the_pace_of_a_voice_that_tells_of_no_words_is_learnt() -> None:
     tts = AcmeTTS(tells=False)
     tts.pace_ms = 100  # and not 62
@@ -605,6 +618,7 @@ async def test_no_more_is_read_than_a_caller_can_hear_in_a_minute() -> None:
     st.lists(st.booleans(), max_size=4),
     st.lists(st.sampled_from(["say", "interrupt", "voice", "wait"]), min_size=1, max_size=6),
 )
+@example([("One", "lost")] * 5, [True, True], ["say", "say"])
 def test_every_reply_ends_and_says_each_word_once(
     troubles: list[tuple[str, str]], openings: list[bool], steps: list[str]
 ) -> None:
@@ -628,7 +642,11 @@ def test_every_reply_ends_and_says_each_word_once(
                     call.push(UpdateSettingsFrame(tts.name, {"lexicon": (f"x=y{len(numbers)}",)}))
                 await asyncio.sleep(0.07)
             dead = {number for number in numbers if not tts.alive(number)}
+            loop = asyncio.get_running_loop()
+            began_s = loop.time()
             await call.ends()
+            if loop.time() - began_s >= 5:  # the end of a call waits no longer than that for a provider
+                dead.update(numbers)
             failed = bool(call.result.errors)
             for number in numbers:
                 said = words_of(call.result, number)
@@ -643,3 +661,38 @@ def test_every_reply_ends_and_says_each_word_once(
         assert tts.opened == tts.closed
 
     run_virtual(live())
+
+
+class Mute(SentenceStream):
+    """A voice that says nothing of what it does not like, for ever."""
+
+    async def speak(self, reply: int, text: str) -> AsyncGenerator[Chunk, None]:
+        if text == "never":
+            await asyncio.sleep(3600)
+        yield Chunk(reply, text.encode())
+
+
+async def test_a_sentence_of_a_dead_reply_that_does_not_come_holds_up_nobody() -> None:
+    stream = Mute(PCMU_8K)
+    await stream.send(1, "never")
+    await stream.send(1, "nor this")
+    await stream.send(2, "next")
+    await stream.flush(2)
+    chunks = stream.chunks()
+    waiting = asyncio.ensure_future(anext(chunks))
+    await asyncio.sleep(1)
+    await stream.cancel(1)
+    async with asyncio.timeout(1):
+        assert await waiting == Chunk(2, b"next")
+        assert await anext(chunks) == Done(2)
+    await chunks.aclose()
+
+
+async def test_whoever_reads_no_more_ends_the_sentence_that_is_under_way() -> None:
+    stream = Mute(PCMU_8K)
+    await stream.send(1, "never")
+    waiting = asyncio.ensure_future(anext(stream.chunks()))
+    await asyncio.sleep(1)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting

@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from .errors import ProviderError
 
-__all__ = ["Backoff", "Place", "Vendor", "api_key", "choose", "typed"]
+__all__ = ["Backoff", "Place", "Vendor", "api_key", "choose", "has_secret", "redacted", "typed"]
 
 
 T = TypeVar("T")
@@ -46,8 +46,8 @@ class Place:
     """
 
     url: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # they may hold a token
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def http(self, vendor: Vendor) -> str:
         """The URL for HTTP, without a slash at its end: this one's, the environment's, or the vendor's."""
@@ -69,10 +69,38 @@ class Place:
 
 def api_key(vendor: Vendor, given: str, by: str) -> str:
     """The key that was given, or that of the environment. Raises `ProviderError` (`provider.key`) if there is none."""
-    key = given or os.environ.get(vendor.key_variable, "")
+    key = (given or os.environ.get(vendor.key_variable, "")).strip()  # a file's last line ends with a line feed
     if not key:
         raise ProviderError.of("provider.key", vendor=vendor.name, variable=vendor.key_variable, by=by)
+    if len(key) >= _SHORTEST_KEY:
+        _keys.add(key)
     return key
+
+
+#: Shorter ones are no keys of a vendor's, and may be words.
+_SHORTEST_KEY: Final = 8
+#: All keys of this process, so that they can be kept out of what is written.
+_keys: Final[set[str]] = set()
+
+
+def redacted(text: str) -> str:
+    """The text without any of the keys that `api_key()` has given: vendors and SDKs repeat them in what they say."""
+    for key in sorted(_keys, key=len, reverse=True):
+        if key in text:
+            text = text.replace(key, "[key]")
+    return text
+
+
+def has_secret(error: BaseException | None) -> bool:
+    """Whether a traceback of this error, with all that led to it, would have a key in it."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        text = f"{error} {error!r} {getattr(error, '__notes__', '')}"
+        if redacted(text) != text:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def choose(kind: str, name: str, known: Mapping[str, T], *, by: str) -> T:
@@ -104,9 +132,12 @@ def typed(error: BaseException, vendor: Vendor, by: str) -> ProviderError:
     by: the class that the user has written, `"DeepgramSTT"`.
     """
     if isinstance(error, ProviderError):
+        if has_secret(error.__cause__ or error.__context__):
+            error.__cause__ = error.__context__ = None
         return error
     status = _status(error)
-    detail = " ".join((str(error) or repr(error)).split())[:_MOST_DETAIL]
+    # Redacted before it is cut, which might leave half a key.
+    detail = " ".join(redacted(str(error) or repr(error)).split())[:_MOST_DETAIL]
     facts: dict[str, Any] = {
         "vendor": vendor.name,
         "status": status,

@@ -56,6 +56,7 @@ from .vocabulary import (
     Resume,
     SettingsChanged,
     SinkLost,
+    SpeechCorrected,
     SpeechDiscarded,
     SpeechEnded,
     SpeechIdle,
@@ -66,6 +67,7 @@ from .vocabulary import (
     TurnCommitted,
     TurnLatency,
     TurnSkipped,
+    TurnTranscribed,
     TurnUnanswered,
 )
 
@@ -116,6 +118,7 @@ __all__ = [
     "Resume",
     "SettingsChanged",
     "SinkLost",
+    "SpeechCorrected",
     "SpeechDiscarded",
     "SpeechEnded",
     "SpeechIdle",
@@ -126,6 +129,7 @@ __all__ = [
     "TurnCommitted",
     "TurnLatency",
     "TurnSkipped",
+    "TurnTranscribed",
     "TurnUnanswered",
     "event",
     "event_class",

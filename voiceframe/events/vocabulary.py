@@ -168,6 +168,14 @@ class SpeechDiscarded(Event):
     text: Personal[str] = ""
 
 
+@event("speech.corrected", version=1)
+class SpeechCorrected(Event):
+    """An alias has changed what the recognizer has `heard` to `text`."""
+
+    text: Personal[str]
+    heard: Personal[str]
+
+
 @event("speech.idle", version=1)
 class SpeechIdle(Event):
     """The caller has said nothing for as long as the bot is willing to wait, `count` times in a row."""
@@ -257,6 +265,14 @@ class TurnCommitted(Event):
     turn: int
     source: Literal["speech", "dtmf", "text"]
     confidence: float
+    text: Personal[str]
+
+
+@event("turn.transcribed", version=1)
+class TurnTranscribed(Event):
+    """The words of a turn, where its answer had to be begun before they were known: `turn.committed` has none then."""
+
+    turn: int
     text: Personal[str]
 
 
@@ -396,7 +412,8 @@ class ProviderTTFB(Event):
 class ProviderUsage(Event):
     """What a provider was used for since the last such event of its: only what it counts is not 0.
 
-    `cached_tokens` are part of `input_tokens`, `audio_tokens` of both. `cost_usd` is None without a price.
+    `cached_tokens` (read from a cache) and `cache_write_tokens` (written to one) are part of `input_tokens`,
+    `audio_tokens` of both. `cost_usd` is None without a price.
     """
 
     vendor: str
@@ -407,6 +424,7 @@ class ProviderUsage(Event):
     characters: int = 0
     input_tokens: int = 0
     cached_tokens: int = 0
+    cache_write_tokens: int = 0
     output_tokens: int = 0
     audio_tokens: int = 0
     requests: int = 0

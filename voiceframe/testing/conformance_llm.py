@@ -331,6 +331,23 @@ class LLMConformance(abc.ABC):
 
         await self._with(test)
 
+    async def test_one_connection_serves_turn_after_turn_and_nothing_of_an_answer_is_left(self) -> None:
+        async def test(fake: FakeLLM, llm: LLM) -> None:
+            for _ in range(3):
+                await heard(llm, _ask(tools=TOOLS))
+            assert len(fake.lines) == 1
+            for count in range(1, 5):
+                stream = llm.stream(_ask(tools=TOOLS))
+                for _ in range(count):
+                    await anext(stream)
+                await stream.aclose()
+                for _ in range(10):  # an SDK may have dropped generators of its own, which the loop closes at once
+                    await asyncio.sleep(0)
+                left = [task for task in asyncio.all_tasks() if "async_generator" in repr(task.get_coro())]
+                assert not left
+
+        await self._with(test, _CALLS)
+
     async def test_one_model_serves_many_calls_at_once(self) -> None:
         async def test(fake: FakeLLM, llm: LLM) -> None:
             answers = await asyncio.gather(*(heard(llm, _ask(f"Question {n}?")) for n in range(8)))

@@ -36,6 +36,7 @@ from .leaks import leftovers
 from .providers.hearing import FakeRecognizer, sound
 from .providers.server import Fault
 from .run import rig
+from .slowness import slowness
 
 __all__ = ["Conformance", "Conversation", "Made", "check_stt", "converse", "listen"]
 
@@ -43,6 +44,8 @@ Made = Callable[[Place, str, STTSettings], CloudSTT]
 
 _TEXTS = ("one two three four", "five six")
 _PIECE_MS = 40
+#: How often is looked, every 10 ms, whether what was to be given back is.
+_LONG = 500
 _SILENCE = b"\xff"
 
 
@@ -93,17 +96,15 @@ async def converse(
     faults = list(faults)
     async with fake() as server:
         server.faults.extend(faults)
-        stt = make(
-            Place(server.url),
-            server.key if key is None else key,
-            settings or STTSettings(silent_ms=250, ping_ms=200, result_ms=4_000, lead_ms=0),
-        )
+        settings = settings or _settings()
+        stt = make(Place(server.url), server.key if key is None else key, settings)
         async with rig(stt) as call:
             line = _Line(call.push)
             for text in _TEXTS:
                 await line.speaks(sound(text))
                 await line.says_nothing(120)
-            for _ in range(200):
+            until_s = asyncio.get_running_loop().time() + settings.result_ms / 1000 + 1
+            while asyncio.get_running_loop().time() < until_s:
                 found.texts = [frame.text for frame in call.result.down if isinstance(frame, TranscriptionFrame)]
                 found.turns = [frame.text for frame in call.result.down if isinstance(frame, STTTurnEndedFrame)]
                 turns_over = len(" ".join(found.turns).split()) >= len(" ".join(_TEXTS).split())
@@ -117,13 +118,26 @@ async def converse(
             found.errors = list(call.result.errors)
         found.passed = [socket.passed for socket in server.sockets]
         hung = sum(fault.hang_after is not None for fault in faults)  # they do not notice that they are closed
-        for _ in range(30):
+        for _ in range(_LONG):
             if server.connections <= hung:
                 break
             await asyncio.sleep(0.01)
         else:
             found.left.append(f"{server.connections} connections")
     return found
+
+
+def _settings() -> STTSettings:
+    """Bounds that are short, but not for this machine."""
+    by = slowness()
+    return STTSettings(
+        silent_ms=round(600 * by),
+        ping_ms=round(500 * by),
+        result_ms=round(4_000 * by),
+        connect_ms=round(5_000 * by),
+        warm_ms=round(2_000 * by),
+        lead_ms=0,
+    )
 
 
 class _Line:
@@ -203,21 +217,26 @@ async def check_stt(make: Made, fake: Callable[[], FakeRecognizer], *, every: in
         ("cut twice", [Fault(cut_after=most // 2), Fault(cut_after=most // 4)]),
     ]
     limit = asyncio.Semaphore(at_once)
+    settings = _settings()
 
     async def hold(case: str, faults: list[Fault]) -> Conversation:
         async with limit:
-            return await converse(make, fake, faults=faults, case=case)
+            return await converse(make, fake, faults=faults, case=case, settings=settings)
 
     held = await asyncio.gather(*(hold(case, faults) for case, faults in cases))
     for conversation in held:
         found.conversations.append(conversation)
         _judge(found, conversation, right)
-    wrong = await converse(make, fake, case="wrong key", key="wrong", settings=STTSettings(result_ms=1_000, lead_ms=0))
+    wrong = await converse(make, fake, case="wrong key", key="wrong", settings=_settings())
     found.conversations.append(wrong)
     if wrong.lost != ["provider.auth"] or [_code(error) for error in wrong.errors] != ["provider.auth"]:
         found.failures.append(f"wrong key: it must be told once, and not tried again: {wrong.lost}, {wrong.errors}")
-    await asyncio.sleep(0.05)
-    found.failures += [f"left: {task}" for task in leftovers(asyncio.get_running_loop(), before)]
+    loop = asyncio.get_running_loop()
+    for _ in range(_LONG):
+        if not leftovers(loop, before):
+            break
+        await asyncio.sleep(0.01)
+    found.failures += [f"left: {task}" for task in leftovers(loop, before)]
     return found
 
 

@@ -29,6 +29,7 @@ from ..processors.tts import TTS, PromptCache, PromptCacheSettings
 from .providers import Fault
 from .providers.voices_tts import FakeVoice
 from .run import Result, Rig, rig
+from .slowness import slowness
 
 __all__ = ["TTSConformance", "spoken"]
 
@@ -38,6 +39,8 @@ _TEXT = "".join(_PIECES)
 _NEXT = "All right then."
 _STEP_S = 0.005
 _LONG_S = 10.0
+#: Settings that are longer on a machine that is slow.
+_BOUNDS = frozenset({"connect_ms", "stall_ms", "silence_ms"})
 
 
 class TTSConformance(abc.ABC):
@@ -66,11 +69,13 @@ class TTSConformance(abc.ABC):
 
     @asynccontextmanager
     async def _call(self, fake: FakeVoice, **settings: Any) -> AsyncIterator[tuple[Rig, TTS]]:
-        tts = self.voice(fake, settings)
+        bounds = {"connect_ms": 4_000, "stall_ms": 2_000, "silence_ms": 5_000} | settings
+        by = slowness()
+        tts = self.voice(fake, {n: round(value * by) if n in _BOUNDS else value for n, value in bounds.items()})
         tts._prompt_cache = PromptCache(PromptCacheSettings(memory_mb=0))
         async with rig(tts) as call:
             yield call, tts
-        await _until(lambda: not fake.connections, 1)
+        await _until(lambda: not fake.connections)
         assert not fake.connections, "a connection was left open"
 
     async def _speak(self, *faults: Fault, pause_ms: int = 0, **settings: Any) -> tuple[Result, FakeVoice, TTS]:
@@ -226,7 +231,7 @@ class TTSConformance(abc.ABC):
             async with rig(tts) as call:
                 number = call.source.begin_reply()
                 call.push(*_reply(number, _NEXT))
-                await _until(lambda: bool(call.result.errors), 1)
+                await _until(lambda: bool(call.result.errors))
             found = [error for each in call.result.errors for error in (each, each.__cause__)]
             assert "provider.auth" in {getattr(error, "code", "") for error in found}
 
@@ -291,8 +296,8 @@ async def _ended(call: Rig, reply: int) -> None:
     assert ended(), f"reply {reply} has not ended; {call.result.errors}"
 
 
-async def _until(condition: Any, limit_s: float = _LONG_S) -> None:
-    for _ in range(round(limit_s / _STEP_S)):
+async def _until(condition: Any) -> None:
+    for _ in range(round(_LONG_S * slowness() / _STEP_S)):
         if condition():
             return
         await asyncio.sleep(_STEP_S)

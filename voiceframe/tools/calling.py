@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..frames import ToolCallFrame, ToolResultFrame
 from .context import Floor, ToolContext, ToolResult
 from .tool import AnyTool
-from .values import masked, plain, without_secrets
+from .values import hidden, masked, plain, without_secrets
 
 if TYPE_CHECKING:
     from ..processor import Processor
@@ -33,5 +33,5 @@ async def call_tool(
     if result.error is not None:
         processor.push(ToolResultFrame(call_id, error=without_secrets(str(result.error), arguments, tool.secret)))
     else:
-        processor.push(ToolResultFrame(call_id, plain(result.value)))
+        processor.push(ToolResultFrame(call_id, hidden(plain(result.value), arguments, tool.secret)))
     return result

@@ -60,7 +60,8 @@ class ToolContext:
         raise ToolError.of("tool.refused", tool=self.tool or "The tool", reason=reason.rstrip("."))
 
     def say(self, text: str) -> None:
-        """Let the caller hear something while the tool works. Without an agent it is said as a reply of its own."""
+        """Let the caller hear something while the tool works, unless they have interrupted. Without an agent it is said
+        as a reply of its own."""
         if self.floor is not None:
             self.floor.utter(text)
         else:

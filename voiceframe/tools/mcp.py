@@ -237,7 +237,9 @@ class MCPServer:
         raise AssertionError("unreachable")
 
     def _error(self, detail: str) -> ToolError:
-        return ToolError.of("tool.mcp", server=self.url or " ".join(self.command), detail=detail.rstrip("."))
+        return ToolError.of(
+            "tool.mcp", server=_shown(self.url) or " ".join(self.command[:1]), detail=detail.rstrip(".")
+        )
 
     def __repr__(self) -> str:
         return f"<MCP server {self.name}>"
@@ -298,6 +300,12 @@ async def _http(http: Any, url: str, headers: dict[str, str]) -> Any:
         http.streamable_http_client(url, http_client=client) as streams,
     ):
         yield streams
+
+
+def _shown(url: str) -> str:
+    """The URL without what may be a secret in it: name and password, and the query."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl() if url else ""
 
 
 def _named(text: str) -> str:

@@ -12,7 +12,9 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any, Final, Union, get_args, get_origin
 
-__all__ = ["SECRET", "as_text", "masked", "plain", "without_secrets"]
+from ..errors import ToolError
+
+__all__ = ["SECRET", "as_text", "hidden", "hidden_in", "masked", "plain", "without_secrets"]
 
 #: What stands for a secret argument.
 SECRET: Final = "[secret]"
@@ -67,10 +69,33 @@ def masked(arguments: Mapping[str, Any], secret: Collection[str]) -> dict[str, A
 
 def without_secrets(text: str, arguments: Mapping[str, Any], secret: Collection[str]) -> str:
     """A text in which the values of secret arguments are hidden."""
-    for name in secret:
-        for value in _leaves(plain(arguments.get(name))):
-            text = text.replace(value, SECRET)
+    leaves = {leaf for name in secret for leaf in _leaves(plain(arguments.get(name)))}
+    # Errors quote what they were given, and are quoted themselves: in them a line feed, say, is an escape.
+    quoted = leaves | {repr(leaf)[1:-1] for leaf in leaves} | {json.dumps(leaf)[1:-1] for leaf in leaves}
+    written = quoted | {repr(leaf)[1:-1] for leaf in quoted}
+    for value in sorted(written, key=len, reverse=True):
+        text = text.replace(value, SECRET)
     return text
+
+
+def hidden(value: Any, arguments: Mapping[str, Any], secret: Collection[str]) -> Any:
+    """A value as JSON has it, without those of secret arguments: a tool may return what it was given."""
+    if isinstance(value, Mapping):
+        return {name: hidden(item, arguments, secret) for name, item in value.items()}
+    if isinstance(value, list):
+        return [hidden(item, arguments, secret) for item in value]
+    if not secret or value is None or isinstance(value, bool):
+        return value
+    shown = without_secrets(str(value), arguments, secret)
+    return value if shown == str(value) else shown
+
+
+def hidden_in(error: ToolError, arguments: Mapping[str, Any], secret: Collection[str]) -> ToolError:
+    """The error, or one like it without the values of secret arguments and without what it came from."""
+    if not secret:
+        return error
+    message, fix = (without_secrets(text, arguments, secret) for text in (error.message, error.fix))
+    return ToolError(error.code, message, fix)
 
 
 def _leaves(value: Any) -> list[str]:

@@ -1,8 +1,8 @@
 """Processors that answer."""
 
 from .agent import Agent
+from .approvals import Approval
 from .greeting import Generated
 from .settings import AgentSettings
-from .toolbox import Approval
 
 __all__ = ["Agent", "AgentSettings", "Approval", "Generated"]

@@ -34,15 +34,18 @@ from ...llm import LLM, LLMRequest, Message, Part, TextDelta, ToolCall, ToolSpec
 from ...prices import prices
 from ...processor import Processor, handles, observes
 from ...tools.tool import AnyTool
+from ...tools.values import hidden_in
+from .approvals import Approval
 from .asking import Answer as Parts
 from .asking import Speculation, asked
 from .context import Answer, Called, Conversation
 from .greeting import Greeting, Opening, prepared, voice_behind
+from .runs import Run
 from .servers import Servers
 from .settings import AgentSettings
 from .summary import summarized
 from .template import Template, values_of
-from .toolbox import Approval, Run, ToolBox
+from .toolbox import ToolBox
 
 if TYPE_CHECKING:
     from ...tools.mcp import MCPServer
@@ -120,7 +123,7 @@ class Agent(Processor):
         self._opening = Opening(greeting)
         self._conversation = Conversation(self._is_live, result_chars=self.settings.result_chars)
         self._tools = ToolBox(self, self._conversation, _zone(self.settings.zone))
-        self._tools.on_question = self._question_came
+        self._tools.questions.on_question = self._question_came
         given = list(tools)
         servers: list[MCPServer] = [tool for tool in given if hasattr(tool, "acquire")]  # type: ignore[misc]
         self._tools.add(tool for tool in given if tool not in servers)  # type: ignore[misc]
@@ -190,7 +193,7 @@ class Agent(Processor):
         await self._tools.together([run])
         result = run.done.result()
         if result.error is not None:
-            raise result.error
+            raise hidden_in(result.error, arguments, tool.secret)
         return result.value
 
     # -- for everybody
@@ -204,15 +207,15 @@ class Agent(Processor):
     @property
     def approvals(self) -> tuple[Approval, ...]:
         """The calls of tools that wait for an operator."""
-        return tuple(wish.approval for wish in self._tools.wishes.values())
+        return tuple(wish.approval for wish in self._tools.approvals.wishes.values())
 
     def approve(self, call_id: str, *, by: str) -> bool:
         """Let a tool run that waits for an operator. by: `"operator:ann"`. False if nobody waits for it (any more)."""
-        return self._tools.decide(call_id, True, by, "")
+        return self._tools.approvals.decide(call_id, True, by, "")
 
     def decline(self, call_id: str, *, by: str, reason: str = "") -> bool:
         """Do not let it run. reason: for the model, as a clause."""
-        return self._tools.decide(call_id, False, by, reason)
+        return self._tools.approvals.decide(call_id, False, by, reason)
 
     @property
     def spoken(self) -> bool:
@@ -285,7 +288,7 @@ class Agent(Processor):
         # An interruption may have come with this turn: what was heard of the reply that it cut belongs before the turn.
         for cut in [reply for reply in self.call.replies.open.values() if reply.swept]:
             await cut
-        question = self._tools.question
+        question = self._tools.questions.current
         self._conversation.turn(frame.turn, self._as_text(frame, private=question is not None and question.private))
         if question is None:
             self._stop_work()  # it may be at work without a turn: a question was given up in silence
@@ -296,14 +299,14 @@ class Agent(Processor):
         try:
             if question is not None and self._work is not None:
                 self._drop_speculation()
-                self._tools.hear(frame)
+                self._tools.questions.hear(frame)
                 self._question_came()
             else:
                 self._begin(frame)
             await self._until_done_or_asking()
         except asyncio.CancelledError:
             # A question that a tool has put to the caller waits for the next turn, and so does the work behind it.
-            if self._tools.question is None:
+            if self._tools.questions.current is None:
                 self._stop_work()
             raise
         finally:
@@ -348,7 +351,7 @@ class Agent(Processor):
         self.utter(self.settings.apology or (self.call.settings.reprompt if heard else ""))
 
     async def _until_done_or_asking(self) -> None:
-        while self._work is not None and not self._tools.waits:
+        while self._work is not None and not self._tools.questions.waits:
             self._news.clear()
             await self._news.wait()
 
@@ -360,7 +363,7 @@ class Agent(Processor):
 
     def _question_came(self) -> None:
         """A tool asks the caller: in the reply that is being made, or in one of its own."""
-        text = self._tools.say_question()
+        text = self._tools.questions.say()
         if text:
             own = self._reply is None
             self.utter(text, meanwhile=True)
@@ -370,8 +373,8 @@ class Agent(Processor):
 
     @handles(UserIdleFrame)
     def on_idle(self, frame: UserIdleFrame) -> Frame:
-        if self._tools.waits:
-            self._tools.silence()
+        if self._tools.questions.waits:
+            self._tools.questions.silence()
         return frame
 
     # -- replies
@@ -476,7 +479,7 @@ class Agent(Processor):
     def on_eager(self, frame: EagerTurnFrame) -> Frame:
         self._drop_speculation()
         custom = type(self).reply is not Agent.reply or (self.llm is None and type(self).inference is Agent.inference)
-        if self.settings.eager and not custom and self._work is None and self._tools.question is None:
+        if self.settings.eager and not custom and self._work is None and self._tools.questions.current is None:
             specs = self._tools.specs()
             self._last_round = False
             messages = self._messages(specs, extra=frame.text.strip())

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
-from typing import TypeAlias
+from typing import Final, TypeAlias
+from weakref import WeakKeyDictionary
 
 from ...errors import ProviderError
 from ...events import ProviderLost, ProviderTTFB, ProviderUsage
@@ -27,6 +28,7 @@ async def asked(owner: Processor, llm: LLM | None, parts: AsyncGenerator[Part, N
     loop = asyncio.get_running_loop()
     began = loop.time()
     first = True
+    cut = True
     usage: Usage | None = None
     try:
         async with contextlib.aclosing(parts):
@@ -46,7 +48,9 @@ async def asked(owner: Processor, llm: LLM | None, parts: AsyncGenerator[Part, N
                         )
                     )
                 yield part
+        cut = False
     except ProviderError as error:
+        cut = False
         if not owner.call.ended:
             owner.emit(
                 ProviderLost(
@@ -62,6 +66,19 @@ async def asked(owner: Processor, llm: LLM | None, parts: AsyncGenerator[Part, N
     finally:
         if not owner.call.ended:
             _used(owner, vendor, model, usage)
+        if cut and llm is not None and not owner.call.engine.ending:
+            _spare(owner, llm)
+
+
+#: What makes a connection in place of one that was cut.
+_spares: Final[WeakKeyDictionary[LLM, asyncio.Task[None]]] = WeakKeyDictionary()
+
+
+def _spare(owner: Processor, llm: LLM) -> None:
+    """With a request that is cancelled goes its connection: the next turn is to find another one."""
+    before = _spares.get(llm)
+    if before is None or before.done():
+        _spares[llm] = owner.spawn(llm.warm(), name=f"{owner.name} warms its model", lasting=True)
 
 
 def _used(owner: Processor, vendor: str, model: str, usage: Usage | None) -> None:
@@ -77,6 +94,7 @@ def _used(owner: Processor, vendor: str, model: str, usage: Usage | None) -> Non
             requests=1,
             input_tokens=found.input_tokens,
             cached_tokens=found.cached_tokens,
+            cache_write_tokens=found.cache_write_tokens,
             output_tokens=found.output_tokens,
             cost_usd=price,
             prices=prices().version if price is not None else "",

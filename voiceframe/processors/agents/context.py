@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from ...llm import Message, ToolCall, ToolSpec
+from ...tools.values import plain
 
 __all__ = ["Answer", "Called", "Conversation", "Turn", "tokens_of"]
 
@@ -244,7 +245,8 @@ def _messages(entries: Iterable[Turn | Answer], heard: Callable[[Answer], bool])
             if not calls:
                 found.append(Message("assistant", text))
                 continue
-            asked = tuple(ToolCall(called.id, called.name, called.arguments, opaque=called.opaque) for called in calls)
+            # An agent of one's own may call with a date, say.
+            asked = tuple(ToolCall(c.id, c.name, plain(c.arguments), opaque=c.opaque) for c in calls)
             found.append(Message("assistant", text, asked))
             for called in calls:
                 result = RUNNING if called.text is None else called.text

@@ -51,6 +51,8 @@ class Servers:
                 self._connected.add(server)
             except ToolError as error:  # the call goes on without these tools; the next turn tries again
                 self._agent.fail(error)
+                if error.code == "tool.twice":  # which does not help here
+                    self._connected.add(server)
 
         name = f"{self._agent.name} asks {server}"
         self._connecting[server] = self._agent.spawn(connect(), name=name, lasting=True)

@@ -10,92 +10,53 @@ from __future__ import annotations
 import asyncio
 import difflib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ...errors import ConfigurationError, ToolError
-from ...events import AuditAction
 from ...flow.template import say_value
-from ...frames import ExpectFrame, ToolCallFrame, ToolResultFrame, UserTurnFrame
+from ...frames import ToolCallFrame, ToolResultFrame
 from ...llm import ToolCall, ToolSpec
 from ...tools.asking import Agree, Question
 from ...tools.calling import call_tool
 from ...tools.context import ToolResult
 from ...tools.tool import AnyTool
 from ...tools.values import as_text, masked, plain, without_secrets
-from .context import Called, Conversation
+from .approvals import Approvals
+from .context import Called
+from .questions import Questions
+from .runs import Caller, History, Nothing, Run
 
 if TYPE_CHECKING:
-    from .agent import Agent
+    from ...processor import Processor
 
-__all__ = ["Approval", "Run", "ToolBox"]
-
-
-@dataclass(frozen=True, slots=True)
-class Approval:
-    """A call of a tool that waits for a person. Secret arguments are hidden."""
-
-    call_id: str
-    tool: str
-    arguments: Mapping[str, Any]
-
-
-@dataclass(slots=True, eq=False)
-class Run:
-    """One call of a tool."""
-
-    called: Called
-    tool: AnyTool
-    done: asyncio.Future[ToolResult]
-    key: str = ""
-    began_s: float = 0.0
-    ended_s: float = 0.0
-    task: asyncio.Task[None] | None = None  # decides whether it may run
-    work: asyncio.Task[ToolResult] | None = None  # runs it
-    asking: bool = False  # it waits for the caller
-    filler: bool = False  # whether that was said
-    why: str = ""  # why it was cancelled
-    alone: bool = False  # nobody waits for it any more
-    replaced: bool = False
-
-
-@dataclass(slots=True, eq=False)
-class _Asked:
-    """A question that the caller is to answer."""
-
-    question: Question[Any]
-    answer: asyncio.Future[None]
-    #: Whether it was said.
-    said: bool = False
-
-
-@dataclass(slots=True, eq=False)
-class _Wish:
-    """A call that waits for an operator."""
-
-    approval: Approval
-    decided: asyncio.Future[tuple[bool, str, str]]
+__all__ = ["ToolBox"]
 
 
 @dataclass(slots=True)
 class ToolBox:
     """The tools, and what is going on with them. It is the `Floor` of the agent's tools."""
 
-    agent: Agent
-    conversation: Conversation
+    agent: Caller
+    conversation: History
     zone: tzinfo
+    #: Whether questions can be put to the caller.
+    asks: bool = True
     tools: dict[str, AnyTool] = field(default_factory=dict)
     #: Those that run, or wait for leave to.
     open: list[Run] = field(default_factory=list)
     #: Those that later ones may be duplicates of.
     runs: list[Run] = field(default_factory=list)
-    asked: list[_Asked] = field(default_factory=list)
-    wishes: dict[str, _Wish] = field(default_factory=dict)
-    #: Called when a question is to be said.
-    on_question: Callable[[], None] = lambda: None
+    questions: Questions = field(init=False)
+    approvals: Approvals = field(init=False)
     _numbers: int = 0
+
+    def __post_init__(self) -> None:
+        self.questions = Questions(self.agent, lambda: self.zone)
+        self.approvals = Approvals(self.agent)
 
     def add(self, tools: Iterable[AnyTool]) -> None:
         """Raises `ToolError` (`tool.twice`) for a name that is taken, `ConfigurationError` for what is no tool."""
@@ -135,7 +96,7 @@ class ToolBox:
             )
             if found is not None:
                 problem = ToolError.of("tool.json", tool=called.name, error=error.rstrip("."))
-            run = Run(called, found or _Nothing(), done)
+            run = Run(called, found or Nothing(), done)
             self._refuse(run, problem, called.arguments if found is None else {})
             return run
         run = Run(called, found, done, began_s=asyncio.get_running_loop().time())
@@ -164,21 +125,17 @@ class ToolBox:
     def _stopped(self, run: Run) -> None:
         """Nothing of it runs any more. What was cancelled before it began has said nothing."""
         if not run.done.done():
-            self._refuse(run, self._cancelled(run), run.called.arguments)
+            self._refuse(run, run.cancelled(), run.called.arguments)
 
     async def _work(self, run: Run) -> ToolResult:
         try:
-            result = await call_tool(self.agent, run.tool, run.called.arguments, run.called.id, floor=_Place(self, run))
+            owner, called = cast("Processor", self.agent), run.called
+            result = await call_tool(owner, run.tool, called.arguments, called.id, floor=_Place(self, run))
         except asyncio.CancelledError:
-            self._keep(run, ToolResult(error=self._cancelled(run)))
+            self._keep(run, ToolResult(error=run.cancelled()))
             raise
         self._keep(run, result)
         return result
-
-    def _cancelled(self, run: Run) -> ToolError:
-        if run.replaced:
-            return ToolError.of("tool.replaced", tool=run.tool.name)
-        return ToolError.of("tool.cancelled", tool=run.tool.name, why=run.why or "the call has ended")
 
     def _refuse(self, run: Run, error: ToolError, arguments: Mapping[str, Any]) -> None:
         """It does not run; the log shows that it was wanted."""
@@ -233,7 +190,7 @@ class ToolBox:
         run.why = "the caller has interrupted"
         # What has begun may have to be finished, and what an operator decides about is theirs.
         begun = run.work is not None and run.tool.on_interrupt == "finish"
-        if run.done.done() or begun or run.called.id in self.wishes:
+        if run.done.done() or begun or run.called.id in self.approvals.wishes:
             return
         self._stop(run)
 
@@ -285,7 +242,7 @@ class ToolBox:
         """Raises `ToolError` if the caller or the operator does not agree."""
         confirm = run.tool.confirm
         if confirm == "operator":
-            await self._approved(run)
+            await self.approvals.asked(run)
             if not again:
                 return
         if not confirm and not again:
@@ -307,114 +264,6 @@ class ToolBox:
         if not agrees:
             raise ToolError.of("tool.declined", tool=run.tool.name, who="The caller", why="they said no")
 
-    async def _approved(self, run: Run) -> None:
-        waited_ms = self.agent.settings.approval_ms
-        approval = Approval(run.called.id, run.tool.name, masked(run.called.arguments, run.tool.secret))
-        wish = _Wish(approval, asyncio.get_running_loop().create_future())
-        self.wishes[run.called.id] = wish
-        self._audit("agent", run, "asked", approval.arguments)
-        try:
-            async with asyncio.timeout(waited_ms / 1000):
-                agrees, by, reason = await wish.decided
-        except TimeoutError:
-            self._audit("engine", run, "failed", {"waited_ms": waited_ms})
-            raise ToolError.of("tool.unapproved", tool=run.tool.name, waited_ms=waited_ms) from None
-        finally:
-            self.wishes.pop(run.called.id, None)
-        self._audit(by, run, "done" if agrees else "refused", {"reason": reason} if reason else {})
-        if not agrees:
-            raise ToolError.of(
-                "tool.declined", tool=run.tool.name, who="The operator", why=reason.rstrip(".") or "no reason was given"
-            )
-
-    def _audit(self, actor: str, run: Run, outcome: Any, detail: Mapping[str, Any]) -> None:
-        self.agent.emit(
-            AuditAction(
-                actor=actor,
-                action="tool.approve",
-                target=f"{run.tool.name} {run.called.id}",
-                outcome=outcome,
-                detail=dict(detail),
-            )
-        )
-
-    def decide(self, call_id: str, agrees: bool, by: str, reason: str) -> bool:
-        """What an operator has decided. Whether anybody waited for it."""
-        wish = self.wishes.get(call_id)
-        if wish is None or wish.decided.done():
-            return False
-        wish.decided.set_result((agrees, by, reason))
-        return True
-
-    # -- questions
-
-    @property
-    def question(self) -> Question[Any] | None:
-        """What the caller's turns go to now."""
-        return self.asked[0].question if self.asked else None
-
-    @property
-    def waits(self) -> bool:
-        """Whether a question was said and the caller is to answer it."""
-        return bool(self.asked) and self.asked[0].said and not self.asked[0].question.done
-
-    async def ask(self, run: Run, question: Question[Any]) -> Any:
-        """Put a question behind those that are asked already, and wait for the answer."""
-        if run.alone:  # the caller talks of something else by now
-            raise self._cancelled(run)
-        asked = _Asked(question, asyncio.get_running_loop().create_future())
-        self.asked.append(asked)
-        run.asking = True
-        try:
-            if self.asked[0] is asked:
-                self._begin(asked)
-            await asked.answer
-        finally:
-            run.asking = False
-            first = self.asked[0] is asked
-            self.asked.remove(asked)
-            if first and self.asked:
-                self._begin(self.asked[0])
-            elif first and not self.agent.call.engine.finished:
-                self.agent.push(ExpectFrame(), upstream=True)
-        if question.failure:
-            raise question.error(run.tool.name)
-        return question.value
-
-    def _begin(self, asked: _Asked) -> None:
-        asked.question.begin(self.agent.call, self.zone)
-        self._after(asked)
-
-    def _after(self, asked: _Asked) -> None:
-        for event in asked.question.events:
-            self.agent.emit(event)
-        asked.question.events.clear()
-        if asked.question.done:
-            if not asked.answer.done():
-                asked.answer.set_result(None)
-        else:
-            asked.said = False
-            self.agent.push(asked.question.expectation, upstream=True)
-            self.on_question()
-
-    def say_question(self) -> str:
-        """The words of the question that is to be said now, if there are any."""
-        if not self.asked:
-            return ""
-        self.asked[0].said = True
-        return self.asked[0].question.take()
-
-    def hear(self, turn: UserTurnFrame) -> None:
-        """The caller answers the question, if they have heard it."""
-        if self.waits:
-            self.asked[0].question.hear(turn)
-            self._after(self.asked[0])
-
-    def silence(self) -> None:
-        if self.waits:
-            self.asked[0].question.silence()
-            self._after(self.asked[0])
-
 
 class _Place:
     """The floor, for one call of a tool."""
@@ -432,27 +281,15 @@ class _Place:
         return self._box.agent.spoken
 
     async def put_question(self, question: Question[Any]) -> Any:
-        return await self._box.ask(self._run, question)
+        if not self._box.asks:
+            raise ToolError.of("tool.no-floor", tool=self._run.tool.name)
+        return await self._box.questions.ask(self._run, question)
 
     def utter(self, text: str) -> None:
-        self._box.agent.utter(text, meanwhile=True)
-
-
-class _Nothing(AnyTool):
-    """Stands for a tool that there is not."""
-
-    def schema(self) -> dict[str, Any]:
-        return {}
-
-    def bind(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        return {}
-
-    async def attempt(self, context: Any, bound: Mapping[str, Any]) -> Any:
-        return None
+        if not self._run.alone:  # else the caller talks of something else by now
+            self._box.agent.utter(text, meanwhile=True)
 
 
 def _filled(question: str, values: Mapping[str, str]) -> str:
-    """A question with the arguments in braces. A brace of another kind stays."""
-    for name, value in values.items():
-        question = question.replace(f"{{{name}}}", value)
-    return question
+    """A question with the arguments in braces. A brace of another kind stays, and so does one in an argument."""
+    return re.sub(r"\{(\w+)\}", lambda match: values.get(match[1], match[0]), question)

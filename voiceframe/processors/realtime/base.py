@@ -7,21 +7,20 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from importlib import import_module
 from typing import Any, ClassVar, Final, Literal
 
 from ...audio import AudioFormat
 from ...call import Call
 from ...errors import ProviderError
-from ...events import LoggedEvent, SpeechEnded, SpeechStarted
+from ...events import LoggedEvent
 from ...frames import (
+    ClipFrame,
     EndFrame,
     Frame,
     HeardFrame,
     InputAudioFrame,
     InputDTMFFrame,
-    InterimTranscriptionFrame,
     InterruptionFrame,
     InterruptionRequestFrame,
     PlayedAudioFrame,
@@ -29,19 +28,17 @@ from ...frames import (
     ReplyStartedFrame,
     StartFrame,
     TextFrame,
-    TranscriptionFrame,
     UpdateSettingsFrame,
-    UserStartedSpeakingFrame,
-    UserStoppedSpeakingFrame,
     UserTurnFrame,
     VADUserStartedSpeakingFrame,
-    VADUserStoppedSpeakingFrame,
 )
 from ...processor import Processor, handles, observes
 from ...provider import Place, Vendor, api_key, choose
 from ...replies import Reply
 from ...tools import AnyTool
+from ..agents.approvals import Approval
 from .connection import Connection
+from .ears import Ears
 from .mouth import Mouth
 from .record import Record
 from .settings import RealtimeSettings
@@ -62,6 +59,7 @@ from .stream import (
     ToolWanted,
     TurnTaken,
 )
+from .tools import Tools
 
 __all__ = ["Realtime", "RealtimeSettings"]
 
@@ -108,13 +106,15 @@ class Realtime(Processor):
         self.settings = settings or RealtimeSettings.load()
         self.place = place or Place()
         self._given_key = api_key
-        self.tools = {tool.name: tool for tool in tools}
+        self.calls = Tools(self)
+        self.calls.box.add(tools)
+        self.tools = self.calls.box.tools
         for tool in self.tools.values():
-            if tool.confirm:
+            if (tool.confirm and tool.confirm != "operator") or tool.on_duplicate == "confirm":
                 raise ProviderError.of(
                     "provider.unsupported",
                     vendor=self.vendor.name,
-                    what=f"ask for agreement before the tool {tool.name}",
+                    what=f"ask the caller for agreement before the tool {tool.name}",
                     by=f"{type(self).__name__}(tools=...)",
                     instead="an `Agent`",
                 )
@@ -128,9 +128,7 @@ class Realtime(Processor):
         #: The last turn of the caller, and whether they are speaking now.
         self.turn: Turn | None = None
         self.speaking = False
-        self._items: dict[str, Turn] = {}
-        self._adopts = False  # the next turn that is taken is that one, once more
-        self._stopped_ms: int | None = None
+        self.ears = Ears(self)
         self._heard_ms: dict[int, float] = {}
         self._keys = ""
         self._keys_timer: asyncio.TimerHandle | None = None
@@ -215,6 +213,10 @@ class Realtime(Processor):
     @handles(EndFrame, on_interrupt="finish")
     async def on_end(self, frame: EndFrame) -> None:
         """What is being said is said to its end, and whatever was begun ends."""
+        await self.calls.box.stop("the call has ended")
+        while self.mouth.playing:
+            self.mouth.quiet.clear()
+            await self.mouth.quiet.wait()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_END_S):
                 while self.mouth.busy:
@@ -241,13 +243,13 @@ class Realtime(Processor):
         """Somebody else has made a turn: of what was said, of keys, or of a text."""
         spoken = frame.source == "speech" and self.own_turns
         key = f"turn {frame.turn}"
-        self._new_turn(Turn(frame.turn, key, asyncio.get_running_loop().time(), frame.at_ms, pushed=True))
+        self.ears.new_turn(Turn(frame.turn, key, asyncio.get_running_loop().time(), frame.at_ms, pushed=True))
         turn = self.turn
         assert turn is not None
         turn.text, turn.known = frame.text, True
         self.record.said(key, frame.text)
         if spoken:
-            self.link.tell(lambda stream: self._commit(stream, turn))
+            self.link.tell(lambda stream: self.ears.commit(stream, turn))
         else:
             self.link.tell(lambda stream: stream.send_text(frame.text, "user"))
         self.mouth.want(Wish(self.mouth.tag(), turn))
@@ -258,16 +260,10 @@ class Realtime(Processor):
         """Whether somebody speaks, or is about to."""
         return self.mouth.busy or self.speaking or self.sound.speaking
 
-    async def _commit(self, stream: RealtimeStream, turn: Turn) -> None:
-        turn.sound = self.sound.take()
-        self.sound.speaking = False
-        self._adopts = True
-        await stream.commit()
-
     @handles(InputDTMFFrame)
     def on_key(self, frame: InputDTMFFrame) -> Frame:
         if not self.own_turns:
-            self._interrupt("key")
+            self.stop_for("key")
             self._keys += frame.digit if frame.digit != "#" or not self._keys else ""
             if self._keys_timer is not None:
                 self._keys_timer.cancel()
@@ -286,12 +282,42 @@ class Realtime(Processor):
             self.sound.drop()
             self.link.tell(lambda stream: stream.clear())
 
+    # -- tools
+
+    @property
+    def approvals(self) -> tuple[Approval, ...]:
+        """The calls of tools that wait for an operator."""
+        return tuple(wish.approval for wish in self.calls.box.approvals.wishes.values())
+
+    def approve(self, call_id: str, *, by: str) -> bool:
+        """Let a tool run that waits for an operator. by: `"operator:ann"`. False if nobody waits for it (any more)."""
+        return self.calls.box.approvals.decide(call_id, True, by, "")
+
+    def decline(self, call_id: str, *, by: str, reason: str = "") -> bool:
+        """Do not let it run. reason: for the model, as a clause."""
+        return self.calls.box.approvals.decide(call_id, False, by, reason)
+
+    @property
+    def spoken(self) -> bool:
+        """Whether something was said to the last turn."""
+        return self.turn is not None and self.turn.spoken
+
+    def utter(self, text: str, *, meanwhile: bool = False, filler: bool = False) -> None:
+        """Have the model say this, as a reply of its own."""
+        if text.strip() and not self.call.engine.finished and not (filler and self.speaking):
+            self.call.say(text.strip())
+
     # -- what others say
 
     @handles(ReplyStartedFrame)
     def on_reply(self, frame: ReplyStartedFrame) -> Frame:
         self.mouth.texts[frame.reply] = []
         return frame
+
+    @handles(ClipFrame)
+    def on_clip(self, frame: ClipFrame) -> None:
+        """A file that is played as a reply of its own."""
+        self.mouth.clips[frame.reply] = frame
 
     @handles(TextFrame)
     def on_text(self, frame: TextFrame) -> None:
@@ -300,6 +326,10 @@ class Realtime(Processor):
     @handles(ReplyEndedFrame)
     def on_reply_end(self, frame: ReplyEndedFrame) -> Frame | None:
         text = "".join(self.mouth.texts.get(frame.reply, ()))
+        clip = self.mouth.clips.pop(frame.reply, None)
+        if clip is not None:
+            self.mouth.want(Wish(self.mouth.tag(), reply=frame.reply, clip=clip))
+            return None
         if not text.strip():
             self.mouth.texts.pop(frame.reply, None)
             return frame
@@ -326,10 +356,11 @@ class Realtime(Processor):
     def _asked_to_stop(self, frame: InterruptionRequestFrame) -> Frame | None:
         if self.own_turns:
             return frame
-        self._interrupt(frame.reason or "asked")
+        self.stop_for(frame.reason or "asked")
         return None
 
-    def _interrupt(self, reason: str) -> None:
+    def stop_for(self, reason: str) -> None:
+        """Stop what is said, or is about to be."""
         if any(reply.interruptible and not reply.swept for reply in self.call.replies.open.values()):
             self.interrupt(reason)
         elif self.mouth.response is not None and not self.mouth.response.begun:
@@ -337,8 +368,9 @@ class Realtime(Processor):
 
     @handles(InterruptionFrame)
     def on_interruption(self, frame: InterruptionFrame) -> None:
-        for reply in [reply for reply in self.mouth.texts if not self.alive(reply)]:
-            del self.mouth.texts[reply]
+        for begun in (self.mouth.texts, self.mouth.clips):
+            for reply in [reply for reply in begun if not self.alive(reply)]:
+                del begun[reply]
         self.mouth.wishes = deque(w for w in self.mouth.wishes if not w.reply or self.alive(w.reply))
         response = self.mouth.response
         if response is not None and not response.over and response.reply and not self.alive(response.reply):
@@ -379,62 +411,31 @@ class Realtime(Processor):
         if changes:
             self.changed(changes)
         config = self.config()
+        self.link.stale = True
         self.link.tell(lambda stream: stream.configure(config))
 
     # -- another connection
 
     def give_up(self, error: ProviderError) -> None:
-        """There is no use in trying: nothing will be answered any more."""
-        self.fail(error)
+        """There is no use in trying. A call in which nobody answers any more is worse than one that ends."""
         self.mouth.wishes.clear()
         self.mouth.response = self.mouth.asked = None
         self.mouth.quiet.set()
         self.mouth.end_all()
-
-    async def resume(self, stream: RealtimeStream) -> None:
-        """Tell a new stream what was, and let it answer what was not answered."""
-        self.sound.lost()
-        turn, response, asked = self.turn, self.mouth.response, self.mouth.asked
-        # Its words are not known yet: it is heard once more, in its place.
-        again = turn is not None and not turn.known and bool(turn.sound)
-        before, after = self.record.around(turn.key if turn is not None and again else "")
-        await stream.restore(before)
-        if turn is not None and again:
-            config = self.config()
-            await stream.configure(replace(config, own_turns=True))  # nobody is speaking now
-            for piece in turn.sound:
-                await stream.send_audio(piece.data)
-            self.sound.sent_ms = sum(piece.length_ms for piece in turn.sound)
-            self._adopts = True
-            await stream.commit()
-            await stream.configure(config)
-        await stream.restore(after)
-        open_turn = turn if turn is not None and not turn.answered else None
-        wish: Wish | None = None
-        if response is not None and not response.over and response.reply and self.alive(response.reply):
-            wish = self.mouth.rest_of(response)
-        elif response is not None and not response.over and not response.begun:
-            wish = response.wish
-        elif asked is not None:
-            wish = asked
-        elif open_turn is not None and (open_turn.known or again) and not self.mouth.wishes:
-            wish = Wish(self.mouth.tag(), open_turn)
-        self.mouth.response = self.mouth.asked = None  # only now: this may have failed half-way
-        if wish is not None:
-            self.mouth.wishes.appendleft(wish)
+        self.fail(error, fatal=True)
 
     # -- what comes
 
     def take(self, event: RealtimeEvent) -> None:
         match event:
             case SpeechBegan():
-                self._speech_began(event)
+                self.ears.began(event)
             case SpeechStopped():
-                self._speech_stopped(event)
+                self.ears.stopped(event)
             case TurnTaken():
-                self._turn_taken(event)
+                self.ears.taken(event)
             case CallerSaid():
-                self._caller_said(event)
+                self.ears.said(event)
             case ResponseBegan():
                 self.mouth.response_began(event)
             case Spoken():
@@ -447,76 +448,3 @@ class Realtime(Processor):
                 self.mouth.response_ended(event)
             case Refused():
                 self.mouth.refused(event)
-
-    def _speech_began(self, event: SpeechBegan) -> None:
-        began_ms = self.sound.media_ms(event.at_ms)
-        self.sound.speaking = True
-        if self.speaking:  # another connection has noticed as well
-            return
-        self.speaking = True
-        self.emit(SpeechStarted(began_ms=began_ms))
-        self.push(VADUserStartedSpeakingFrame(began_ms=began_ms))
-        self.push(UserStartedSpeakingFrame())
-        self.call.turns.user_speaking = True
-        self._interrupt("caller")
-
-    def _speech_stopped(self, event: SpeechStopped) -> None:
-        ended_ms = self.sound.media_ms(event.at_ms)
-        self._stopped_ms = event.at_ms
-        self.speaking = False
-        self.call.turns.user_speaking = False
-        self.emit(SpeechEnded(ended_ms=ended_ms))
-        self.push(VADUserStoppedSpeakingFrame(ended_ms=ended_ms))
-        self.push(UserStoppedSpeakingFrame())
-
-    def _turn_taken(self, event: TurnTaken) -> None:
-        if self._adopts or self.own_turns:
-            # It was sent once more, or somebody else has made it: it has its number.
-            self._adopts = False
-            turn = self.turn
-            if turn is not None:
-                self._items[event.item] = turn
-            return
-        turn = Turn(self.call.turns.new(), event.item, asyncio.get_running_loop().time(), self.call.clock.at_ms())
-        turn.sound = self.sound.take(self._stopped_ms)
-        self.sound.speaking = False
-        self._stopped_ms = None
-        self._items[event.item] = turn
-        self.record.turn(event.item)
-        self._new_turn(turn)
-        wait_s = self.settings.transcript_ms / 1000
-        turn.timer = asyncio.get_running_loop().call_later(wait_s, self.push_turn, turn)
-
-    def _new_turn(self, turn: Turn) -> None:
-        before, self.turn = self.turn, turn
-        if before is not None:
-            self.push_turn(before)
-            before.sound = []
-
-    def push_turn(self, turn: Turn) -> None:
-        """The turn is committed, with what is known of its words."""
-        if turn.timer is not None:
-            turn.timer.cancel()
-            turn.timer = None
-        if turn.pushed or self.call.engine.finished:
-            return
-        turn.pushed = True
-        self.push(UserTurnFrame(turn.number, turn.text, "speech", at_ms=turn.at_ms))
-
-    def _caller_said(self, event: CallerSaid) -> None:
-        turn = self._items.get(event.item)
-        if not event.final:
-            if turn is not None and not turn.known:
-                turn.text = event.text
-            if event.text.strip() and (turn is None or not turn.known):
-                self.push(InterimTranscriptionFrame(event.text))
-            return
-        if turn is None or turn.known:
-            return
-        turn.text, turn.known = event.text.strip(), True
-        turn.sound = []
-        self.record.said(turn.key, turn.text)
-        self.push(TranscriptionFrame(turn.text, confidence=1.0 if turn.text else 0.0))
-        self.push_turn(turn)
-        while len(self._items) > 20:
-            del self._items[next(iter(self._items))]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from ...errors import ProviderError
 from ...events import ProviderConnected, ProviderLost
 from ...provider import Backoff, typed
+from .ears import resume
 from .stream import RealtimeEvent, RealtimeStream
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ class Connection:
         self._more = asyncio.Event()  # something is to be sent
         self._down = asyncio.Event()  # it is to be made anew
         self._renew = False
+        self._resuming = False  # the next stream is told what was
+        #: Whether the settings have changed since a stream that is not served yet was opened.
+        self.stale = False
         self._tried: asyncio.Future[ProviderError | None] | None = None  # None, or why it has failed
 
     async def start(self, wait_ms: int) -> ProviderError | None:
@@ -49,8 +53,9 @@ class Connection:
         self._more.set()
 
     def tell(self, work: Callable[[RealtimeStream], Awaitable[None]]) -> None:
-        """Tell the stream something, behind all that it was to be told before. A new one is told by the record."""
-        if self.stream is not None:
+        """Tell the stream something, behind all that it was to be told before. A new one is told by the record, and
+        here what happens after that was read."""
+        if self.stream is not None or self._resuming:
             self._out.append(work)
             self._more.set()
 
@@ -62,9 +67,15 @@ class Connection:
             began = loop.time()
             try:
                 async with asyncio.timeout(self._owner.settings.connect_ms / 1000):
+                    self.stale = False
                     stream = self._held = await self._owner.open(self._owner.config())
-                    await self._owner.resume(stream)
+                    self._out.clear()
+                    self._resuming = True
+                    await resume(self._owner, stream)
+                    if self.stale:
+                        await stream.configure(self._owner.config())
             except Exception as caught:
+                self._resuming = False
                 await self.aclose()
                 error = typed(caught, self._owner.vendor, type(self._owner).__name__)
                 retry_ms = backoff.next_ms(error)
@@ -127,8 +138,7 @@ class Connection:
 
     async def _serve(self, stream: RealtimeStream) -> ProviderError | None:
         """Send and read until the stream ends. Returns why; None if another one is to take its place."""
-        self.stream = stream
-        self._out.clear()
+        self.stream, self._resuming = stream, False
         self._down.clear()
         self._renew = False
         self._more.set()
@@ -179,6 +189,7 @@ class Connection:
 
     def _watch(self) -> None:
         """An answer that does not come is the end of a stream that is only half open."""
+        self._owner.ears.watch()
         now = asyncio.get_running_loop().time()
         wish, response = self._owner.mouth.asked, self._owner.mouth.response
         since = wish.asked_s if wish is not None else response.started_s if response is not None else now

@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...audio import Audio
-from ...errors import ToolError
-from ...events import ProviderTTFB, ProviderUsage
+from ...errors import SpeechError
+from ...events import ProviderLost, ProviderTTFB, ProviderUsage
 from ...frames import (
+    ClipFrame,
+    Frame,
     OutputAudioFrame,
     ReplyEndedFrame,
     ReplyStartedFrame,
     TextFrame,
-    ToolCallFrame,
-    ToolResultFrame,
 )
-from ...llm import ToolCall
 from ...prices import Amounts, cost, prices
-from ...tools import AnyTool, call_tool
-from ...tools.values import as_text
+from .clips import played
 from .state import Response, Wish
 from .stream import RealtimeStream, Refused, ResponseBegan, ResponseEnded, Spoken, SpokenText, ToolWanted
 
@@ -50,12 +49,16 @@ class Mouth:
         self.texts: dict[int, list[str]] = {}
         #: Set when a response is over.
         self.quiet = asyncio.Event()
+        self.clips: dict[int, ClipFrame] = {}
+        #: The reply whose file is played, and what has come of others meanwhile.
+        self.playing = 0
+        self._held: list[Frame] = []
         self._tags = 0
 
     @property
     def busy(self) -> bool:
         """Whether something is being said, or is to be."""
-        return bool(self.response or self.asked or self.wishes)
+        return bool(self.response or self.asked or self.wishes or self.playing)
 
     def end_all(self) -> None:
         """Whatever was begun ends."""
@@ -70,11 +73,15 @@ class Mouth:
     def want(self, wish: Wish) -> None:
         """Ask for this response, behind those that are wanted already."""
         self.wishes.append(wish)
+        self.play()
         self._owner.link.wake()
 
     async def ask(self, stream: RealtimeStream) -> None:
         """Ask for the next response, if none is under way."""
-        while self.wishes and self.response is None and self.asked is None:
+        while self.wishes and self.response is None and self.asked is None and not self.playing:
+            if self.wishes[0].clip is not None:
+                self.play()
+                continue
             wish = self.wishes.popleft()
             if wish.reply and not self._owner.alive(wish.reply):
                 continue
@@ -85,6 +92,40 @@ class Mouth:
             wish.asked_s = asyncio.get_running_loop().time()
             self.asked = wish
             await stream.respond(wish.tag, say=wish.say, said="" if wish.say else wish.said)
+
+    def hand_on(self, frame: Frame, reply: int) -> None:
+        """Push it, or keep it while a file is played: two voices at once are none."""
+        if self.playing and reply != self.playing:
+            self._held.append(frame)
+        else:
+            self._owner.push(frame)
+
+    # -- files
+
+    def play(self) -> None:
+        """Play the file that is next, if nobody speaks."""
+        while self.wishes and self.wishes[0].clip is not None and not (self.response or self.asked or self.playing):
+            wish = self.wishes.popleft()
+            assert wish.clip is not None
+            if self._owner.alive(wish.reply):
+                self.playing = wish.reply
+                self._owner.spawn(self._play(wish.clip), name=f"{self._owner.name} plays", lasting=True)
+
+    async def _play(self, clip: ClipFrame) -> None:
+        try:
+            await played(self._owner, clip)
+        except SpeechError as error:
+            self._owner.fail(error)
+        finally:
+            self.playing = 0
+            if not self._owner.call.engine.finished:
+                self.end_reply(clip.reply)
+                held, self._held = self._held, []
+                for frame in held:
+                    self._owner.push(frame)
+            self.quiet.set()
+            self.play()
+            self._owner.link.wake()
 
     # -- what comes
 
@@ -131,8 +172,8 @@ class Mouth:
                 )
             )
         if turn is not None:
-            turn.answered = True
-            self._owner.push_turn(turn)
+            turn.answered = turn.spoken = True
+            self._owner.ears.push_turn(turn)
         if self._owner.call.turns.silence is not None and not wish.reply:
             number = 0
         else:
@@ -164,7 +205,7 @@ class Mouth:
         audio = Audio(data[:size], self._owner.format)
         response.sound_ms += audio.duration_ms
         words = response.placer.place((), audio.duration_ms)
-        self._owner.push(OutputAudioFrame(audio, response.reply, words))
+        self.hand_on(OutputAudioFrame(audio, response.reply, words), response.reply)
 
     def spoken_text(self, event: SpokenText) -> None:
         response = self.response
@@ -194,21 +235,48 @@ class Mouth:
         if response.item and not response.handed:  # it came too late to be heard
             item = response.item
             self._owner.link.tell(lambda stream: stream.truncate(item, 0))
+        if self._asked_again(response, event):
+            return
         if event.reason == "failed" and event.error is not None:
             self._owner.fail(event.error)
         if response.reply:
             rest = response.placer.finish()
             if rest and event.reason != "cancelled" and self._owner.alive(response.reply):
-                self._owner.push(OutputAudioFrame(Audio(b"", self._owner.format), response.reply, rest))
+                self.hand_on(OutputAudioFrame(Audio(b"", self._owner.format), response.reply, rest), response.reply)
             self.end_reply(response.reply)
         elif response.wish.reply and not response.begun:
             self.end_reply(response.wish.reply)
-        self._go_on(response)
+        self._owner.calls.follow(response)
+        self.play()
+
+    def _asked_again(self, response: Response, event: ResponseEnded) -> bool:
+        """One that has ended without a word or a call of a tool is asked for once more."""
+        wish, error = response.wish, event.error
+        if response.begun or response.runs or wish.again or event.reason == "cancelled":
+            return False
+        if (error is not None and not error.retryable) or self._owner.speaking:
+            return False
+        if wish.turn is not self._owner.turn or (wish.turn is None and not wish.reply):
+            return False
+        if error is not None:
+            self._owner.emit(
+                ProviderLost(
+                    vendor=self._owner.vendor.name,
+                    service="realtime",
+                    processor=self._owner.name,
+                    code=error.code,
+                    status=error.status,
+                    retry_ms=0,
+                    message=error.message,
+                )
+            )
+        self.wishes.appendleft(replace(wish, tag=self.tag(), again=True))
+        return True
 
     def end_reply(self, reply: int) -> None:
         self.texts.pop(reply, None)
         if self._owner.alive(reply):
-            self._owner.push(ReplyEndedFrame(reply))
+            self.hand_on(ReplyEndedFrame(reply), reply)
 
     def refused(self, event: Refused) -> None:
         wish = self.asked
@@ -218,7 +286,7 @@ class Mouth:
                 self.wishes.appendleft(wish)
             return
         self._owner.fail(event.error)
-        if wish is not None and not event.error.retryable:
+        if wish is not None and event.tag == wish.tag and not event.error.retryable:
             self.asked = None
             if wish.reply:
                 self.end_reply(wish.reply)
@@ -228,48 +296,11 @@ class Mouth:
         response = self.response
         if response is None or response.id != event.response:
             return
-        response.called = True
-        response.calls += 1
         turn = response.wish.turn
         if turn is not None:
             turn.answered = True  # what was said of it is understood
-            self._owner.push_turn(turn)
-        call = event.call
-        self._owner.record.called(call.id, call.name, call.arguments)
-        tool = self._owner.tools.get(call.name)
-        finishes = tool is not None and tool.side_effects and tool.on_interrupt == "finish"
-        self._owner.spawn(self._run(response, call, tool), name=f"{call.name} {call.id}", lasting=not finishes)
-
-    async def _run(self, response: Response, call: ToolCall, tool: AnyTool | None) -> None:
-        failed, text = True, ""
-        if tool is None:
-            known = ", ".join(self._owner.tools) or "none"
-            text = str(ToolError.of("tool.unknown", name=call.name, known=known, nearest=known.split(", ")[0]))
-        elif call.error:
-            text = call.error
-        if tool is None or call.error:  # the log has that it was wanted
-            self._owner.push(ToolCallFrame(call.id, call.name, {}))
-            self._owner.push(ToolResultFrame(call.id, error=text))
-        else:
-            try:
-                result = await call_tool(self._owner, tool, call.arguments, call.id)
-            except asyncio.CancelledError:
-                self._owner.record.returned(call.id, "It was cancelled.", failed=True)
-                raise
-            failed = result.error is not None
-            text = str(result.error) if failed else as_text(result.value, tool.returns)
-        self._owner.record.returned(call.id, text, failed=failed)
-        self._owner.link.tell(lambda stream: stream.send_tool_result(call.id, text))
-        response.calls -= 1
-        self._go_on(response)
-
-    def _go_on(self, response: Response) -> None:
-        """When all tools of a response have returned, the model says what came of it, if its turn is current."""
-        if not response.called or response.calls or not response.over:
-            return
-        response.called = False
-        if response.wish.turn is self._owner.turn and not self._owner.speaking:
-            self.want(Wish(self.tag(), response.wish.turn))
+            self._owner.ears.push_turn(turn)
+        self._owner.calls.want(response, event.call)
 
     def _bill(self, amounts: Amounts) -> None:
         self._owner.emit(
@@ -280,6 +311,7 @@ class Mouth:
                 model=self._owner.model,
                 input_tokens=amounts.input_tokens,
                 cached_tokens=amounts.cached_tokens,
+                cache_write_tokens=amounts.cache_write_tokens,
                 output_tokens=amounts.output_tokens,
                 audio_tokens=amounts.audio_input_tokens + amounts.audio_output_tokens,
                 requests=1,

@@ -13,13 +13,14 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final, Literal
 
+from ... import sockets
 from ...audio import PCMU_8K, AudioFormat
 from ...call import Call
 from ...errors import ProviderError
 from ...extras import optional
 from ...llm import Message, ToolCall
 from ...prices import Amounts
-from ...provider import Place, Vendor, choose
+from ...provider import Place, Vendor, choose, redacted
 from ...providers.conversation import arguments_of
 from ...settings import Settings, setting
 from ...tools import AnyTool
@@ -62,6 +63,8 @@ _REASONS: Final[Mapping[str, Literal["end", "cancelled", "length", "refused", "f
 }
 #: How long a connection may take to be closed properly.
 _CLOSE_S: Final = 0.5
+#: What ids of events begin with that ask for a response; the service names them in its errors.
+_RESPOND: Final = "respond-"
 #: What the service says where there is nothing left to cancel or to cut.
 _HARMLESS: Final = frozenset({"response_cancel_not_active", "input_audio_buffer_commit_empty"})
 
@@ -146,7 +149,10 @@ class OpenAIRealtime(Realtime):
         connection = await self._client.realtime.connect(
             model=self.options.model,
             extra_query=dict(self.place.query),
-            websocket_connection_options={"close_timeout": _CLOSE_S},
+            websocket_connection_options={
+                **sockets.options(self.place.websocket(self.vendor)),
+                "close_timeout": _CLOSE_S,
+            },
         ).enter()
         stream = _Stream(connection, self)
         try:
@@ -217,7 +223,7 @@ class OpenAIRealtime(Realtime):
             f"provider.{names[status]}",
             vendor=self.vendor.name,
             status=status,
-            detail=" ".join(str(getattr(error, "message", error)).split())[:200],
+            detail=" ".join(redacted(str(getattr(error, "message", error))).split())[:200],
             by="OpenAIRealtime",
             variable=self.vendor.key_variable,
         )
@@ -228,8 +234,12 @@ def _client(key: str, url: str, headers: tuple[tuple[str, str], ...]) -> Any:
     """A client of the SDK. It only knows where to connect: all calls share it, and its certificates are read once."""
     sdk = optional("openai", extra="openai", what="OpenAIRealtime")
     optional("openai.resources.realtime", extra="openai", what="OpenAIRealtime")
+    optional("openai.types.realtime.realtime_server_event", extra="openai", what="OpenAIRealtime")
     optional("websockets.asyncio.client", extra="openai", what="OpenAIRealtime")
-    return sdk.AsyncOpenAI(api_key=key, base_url=url, default_headers=dict(headers), max_retries=0, timeout=None)
+    client = sdk.AsyncOpenAI(api_key=key, base_url=url, default_headers=dict(headers), max_retries=0, timeout=None)
+    sockets.options(url.replace("http", "ws", 1))  # with the certificates, which are read once
+    _ = client.realtime  # which is loaded when it is first asked for
+    return client
 
 
 def _checked(options: OpenAIRealtimeSettings) -> OpenAIRealtimeSettings:
@@ -290,7 +300,7 @@ class _Stream(RealtimeStream):
                 "Your last answer was cut off by a fault of the line. The caller has heard what is between <said> and "
                 f"</said>. Say the rest of it, and nothing twice.\n<said>{said}</said>"
             )
-        await self._connection.response.create(response=response)
+        await self._connection.response.create(response=response, event_id=_RESPOND + tag)
 
     async def cancel(self) -> None:
         await self._connection.response.cancel()
@@ -360,7 +370,9 @@ class _Stream(RealtimeStream):
                 raise self._owner.failure(event.error)
             if code not in _HARMLESS:
                 busy = code == "conversation_already_has_active_response"
-                yield Refused(self._owner.failure(event.error), busy=busy)
+                cause = str(getattr(event.error, "event_id", None) or "")
+                tag = cause.removeprefix(_RESPOND) if cause.startswith(_RESPOND) else ""
+                yield Refused(self._owner.failure(event.error), tag, busy)
 
     def _done(self, response: Any) -> ResponseEnded:
         details = getattr(response, "status_details", None)

@@ -54,12 +54,14 @@ class Record:
         self._place(f"tool {id}")
         self._calls[id] = ToolCall(id, name, dict(arguments))
 
-    def returned(self, id: str, text: str, *, failed: bool) -> None:
-        """A tool has returned."""
+    def returned(self, id: str, text: str, *, failed: bool) -> tuple[Message, ...]:
+        """A tool has returned. Gives the call and its result."""
+        messages: list[Message] = []
         call = self._calls.pop(id, None)
         if call is not None:
-            key = self._place(f"tool {id}")
-            self._entries[key] = [Message("assistant", "", (call,)), Message("tool", text, call_id=id, failed=failed)]
+            messages = [Message("assistant", "", (call,)), Message("tool", text, call_id=id, failed=failed)]
+            self._entries[self._place(f"tool {id}")] = messages
+        return tuple(messages)
 
     def messages(self) -> tuple[Message, ...]:
         """All of it that is known."""

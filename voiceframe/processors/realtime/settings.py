@@ -28,4 +28,8 @@ class RealtimeSettings(Settings, prefix="REALTIME"):
     session_ms: int = setting(
         default=3_300_000, doc="age at which a connection is replaced, in a moment when nobody speaks", ge=1_000
     )
+    duplicate_ms: int = setting(
+        default=60_000, doc="time for which a call of a tool with the same arguments is a duplicate", ge=0
+    )
+    approval_ms: int = setting(default=60_000, doc="time in which an operator must approve a tool", ge=1)
     keys_ms: int = setting(default=2_000, doc="pause after a key that ends an entry", ge=100)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
+from ...frames import ClipFrame
+from ..agents.runs import Run
 from ..tts.words import Placer
 from .sound import Piece
 from .stream import RealtimeStream
@@ -24,7 +26,9 @@ class Turn:
     text: str = ""
     known: bool = False  # its words
     pushed: bool = False
+    pushed_text: str = ""  # what was known of its words then
     answered: bool = False  # something of the answer has come, or a tool was called
+    spoken: bool = False  # words of it have come
     timer: asyncio.TimerHandle | None = None
 
 
@@ -40,6 +44,8 @@ class Wish:
     skip: str = ""  # was handed on as text, but its sound never came
     sound_ms: float = 0.0  # of the reply, before this response
     asked_s: float = 0.0
+    again: bool = False  # it has failed before, without a word
+    clip: ClipFrame | None = None  # which is played, and nothing is asked for
 
 
 @dataclass(eq=False)
@@ -59,6 +65,6 @@ class Response:
     handed: bool = False  # some of its sound was handed on
     begun: bool = False
     over: bool = False
-    calls: int = 0  # tools that have not returned
-    called: bool = False
+    runs: list[Run] = field(default_factory=list)  # tools that it has called
+    followed: bool = False  # and that are all
     started_s: float = 0.0

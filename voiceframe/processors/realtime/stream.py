@@ -124,10 +124,12 @@ class ResponseEnded:
 class Refused:
     """The vendor does not do something that it was asked for; the stream goes on.
 
-    busy: it was `respond()`, and another response is still under way: ask again behind it.
+    tag: of the `respond()` that it is, empty for anything else.
+    busy: another response is still under way: ask again behind it.
     """
 
     error: ProviderError
+    tag: str = ""
     busy: bool = False
 
 

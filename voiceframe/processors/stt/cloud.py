@@ -59,8 +59,6 @@ class CloudSTT(STT):
     vendor: ClassVar[Vendor]
     #: How often something is sent while nobody speaks; 0 if the connection stays without.
     keep_alive_ms: ClassVar[int] = 0
-    #: Whether the vendor takes hints for this model.
-    takes_hints: bool = True
 
     def __init__(
         self,
@@ -76,6 +74,8 @@ class CloudSTT(STT):
         self.options: Any = options
         self.place = place or Place()
         self.language = options.language  # type: ignore[attr-defined]
+        #: Whether the vendor takes hints for this model.
+        self.takes_hints = self.model_takes_hints(options.model)  # type: ignore[attr-defined]
         self._billed_ms = 0.0  # audio that the vendor was sent and that no event has told of yet
         self._tokens = Amounts()  # the same for tokens
         self._given_key = api_key
@@ -100,6 +100,10 @@ class CloudSTT(STT):
     def settle_ms(self) -> float:
         """How long to wait where a vendor may have nothing more to say: less than until it is taken for lost."""
         return self.settings.silent_ms / 3
+
+    def model_takes_hints(self, model: str) -> bool:
+        """Whether the vendor takes hints for a model."""
+        return True
 
     @property
     def hints(self) -> tuple[str, ...]:
@@ -190,6 +194,8 @@ class CloudSTT(STT):
         self.settings = self.settings.replace(**rest)
         self.options = options
         self.language = options.language
+        if "model" in of_vendor:
+            self.takes_hints = self.model_takes_hints(options.model)
         self._refused = None
         if of_vendor:
             await self._configure(of_vendor)

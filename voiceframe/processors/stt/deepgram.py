@@ -1,14 +1,15 @@
 """Deepgram: Nova, which is told when a segment is over, and Flux, which knows by itself when a turn is.
 
 Sources: developers.deepgram.com/reference/speech-to-text/listen-streaming, /docs/finalize, /docs/audio-keep-alive,
-/docs/flux (listen v2), /docs/flux/force-end-turn; SDK deepgram-sdk 7.17.
+/docs/flux (listen v2), /docs/flux/configure, /docs/flux/force-end-turn; SDK deepgram-sdk 7.17.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 from typing import Final as Constant
 
@@ -26,6 +27,8 @@ from .turn_text import TurnText
 
 __all__ = ["DeepgramFluxSTT", "DeepgramFluxSettings", "DeepgramSTT", "DeepgramSTTSettings"]
 
+_log = logging.getLogger(__name__)
+
 _ALAW_8K: Constant = AudioFormat("alaw", 8_000)
 _FORMATS: Constant = (
     PCM_16K,
@@ -39,6 +42,8 @@ _ENCODINGS: Constant = {"pcm_s16le": "linear16", "mulaw": "mulaw", "alaw": "alaw
 #: An answer to `Finalize` is not promised where little audio is left to be processed. How much that is at most is an
 #: estimate: the vendor gives no number.
 _LITTLE_MS: Constant = 1_000
+#: The vendor's limit for all keyterms together. How many tokens one has is an estimate, rather too high.
+_MOST_TOKENS: Constant = 500
 
 
 class DeepgramSTTSettings(Settings, prefix="DEEPGRAM_STT"):
@@ -84,6 +89,23 @@ class _Deepgram(CloudSTT):
     def load(self) -> None:
         load(self._path, self.by)
 
+    def keyterms(self, hints: Sequence[str]) -> list[str]:
+        """As many of these as Deepgram takes: with more it would take none, and refuse the connection."""
+        found: list[str] = []
+        tokens = 0
+        for hint in hints:
+            tokens += 1 + len(hint) // 2
+            if tokens > _MOST_TOKENS:
+                _log.warning("%s takes about %d tokens of hints: others are left out.", self.name, _MOST_TOKENS)
+                break
+            found.append(hint)
+        return found
+
+    def not_configured(self, message: Any) -> None:
+        """Deepgram has refused hints or thresholds, and goes on with those before."""
+        said = f"{getattr(message, 'code', '')}: {getattr(message, 'description', '')}"
+        _log.warning("%s: Deepgram goes on with the settings before: %s", self.name, redacted(said))
+
     async def _socket(self, query: Mapping[str, Any]) -> tuple[Any, Any]:
         """The SDK's client, and the connection under it."""
         ping_s = self.settings.ping_ms / 1000
@@ -109,9 +131,12 @@ class DeepgramSTT(_Deepgram):
         hints: tuple[str, ...] | list[str] = (),
         aliases: Mapping[str, str] | None = None,
     ) -> None:
-        settings = settings or DeepgramSTTSettings.load()
-        super().__init__(settings, stt, place=place, api_key=api_key, hints=hints, aliases=aliases)
-        self.takes_hints = settings.model.startswith("nova-3")
+        super().__init__(
+            settings or DeepgramSTTSettings.load(), stt, place=place, api_key=api_key, hints=hints, aliases=aliases
+        )
+
+    def model_takes_hints(self, model: str) -> bool:
+        return model.startswith("nova-3")
 
     async def open(self, format: AudioFormat, language: str) -> STTStream:
         options: DeepgramSTTSettings = self.options
@@ -130,7 +155,7 @@ class DeepgramSTT(_Deepgram):
             "redact": options.redact,
             "tag": options.tag,
             "mip_opt_out": options.mip_opt_out,
-            "keyterm": self.hints if self.takes_hints else (),
+            "keyterm": self.keyterms(self.hints) if self.takes_hints else [],
         }
         return _Nova(*await self._socket(query), format, self)
 
@@ -147,6 +172,8 @@ class _Nova(STTStream):
         self._final_ms = 0.0  # how far final results go
         self._began: list[float] = []  # where segments without a result begin
         self._asked: list[float] = []  # where those that are over end
+        self._keyterms: list[str] | None = None  # that were not told yet
+        self._configuring = False  # an answer to the last ones is due
         self._results: asyncio.Queue[STTResult | Exception] = asyncio.Queue()
         self._no_answer: asyncio.TimerHandle | None = None
         self._asking: asyncio.Task[None] | None = None
@@ -169,11 +196,20 @@ class _Nova(STTStream):
     async def configure(self, hints: tuple[str, ...], changes: Mapping[str, Any]) -> bool:
         if changes:
             return False
+        self._keyterms = self._owner.keyterms(hints)
+        if not self._configuring:  # one is refused while another has no answer
+            await self._configure()
+        return True
+
+    async def _configure(self) -> None:
+        """Tell the newest hints, if there are any that were not told."""
         from deepgram.listen.v1.types import ListenV1Configure
 
-        # An empty list takes all of them away; one that is left out changes nothing.
-        await self._client.send_configure(ListenV1Configure(keyterms=list(hints)))
-        return True
+        keyterms, self._keyterms = self._keyterms, None
+        self._configuring = keyterms is not None
+        if keyterms is not None:
+            # An empty list takes all of them away; one that is left out changes nothing.
+            await self._client.send_configure(ListenV1Configure(keyterms=keyterms))
 
     async def aclose(self) -> None:
         if self._no_answer is not None:
@@ -227,7 +263,10 @@ class _Nova(STTStream):
         try:
             while True:
                 # `recv()` and not the iterator, which skips what is no JSON without a word.
-                found = self._understand(await self._client.recv())
+                message = await self._client.recv()
+                if getattr(message, "type", None) in ("ConfigureSuccess", "ConfigureFailure"):
+                    await self._configure()
+                found = self._understand(message)
                 if found is not None:
                     self._results.put_nowait(found)
         except Exception as error:
@@ -238,7 +277,7 @@ class _Nova(STTStream):
         if kind == "Error":
             raise _failure(message.code or message.variant, message.description, self._owner.by)
         if kind == "ConfigureFailure":
-            raise _failure("CONFIGURE", getattr(message, "description", None) or str(message), self._owner.by)
+            self._owner.not_configured(message)
         if kind != "Results":
             return None
         found = message.channel.alternatives
@@ -312,7 +351,7 @@ class DeepgramFluxSTT(_Deepgram):
             "language_hint": language.partition("-")[0] if options.model.endswith("multi") else None,
             "tag": options.tag,
             "mip_opt_out": options.mip_opt_out,
-            "keyterm": self.hints,
+            "keyterm": self.keyterms(self.hints),
         }
         return _Flux(*await self._socket(query), format, self, forced)
 
@@ -343,13 +382,13 @@ class _Flux(STTStream):
 
     async def configure(self, hints: tuple[str, ...], changes: Mapping[str, Any]) -> bool:
         live = {"eot_threshold", "eager_eot_threshold", "eot_timeout_ms"}
-        if not changes.keys() <= live or (self._forced and changes):
+        if not changes.keys() <= live or None in changes.values() or (self._forced and changes):
             return False
         await self._client.send_configure(
             {
                 "type": "Configure",
-                "keyterms": list(hints),
-                **({"thresholds": {name: value for name, value in changes.items() if value}} if changes else {}),
+                "keyterms": self._owner.keyterms(hints),
+                **({"thresholds": dict(changes)} if changes else {}),
             }
         )
         return True
@@ -378,7 +417,7 @@ class _Flux(STTStream):
         if kind == "Error":
             raise _failure(message.code, message.description, self._owner.by)
         if kind == "ConfigureFailure":
-            raise _failure("CONFIGURE", message.description or str(message), self._owner.by)
+            self._owner.not_configured(message)
         if kind != "TurnInfo":
             return
         event, text = message.event, message.transcript

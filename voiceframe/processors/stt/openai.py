@@ -84,9 +84,12 @@ class OpenAISTT(CloudSTT):
         hints: tuple[str, ...] | list[str] = (),
         aliases: Mapping[str, str] | None = None,
     ) -> None:
-        settings = settings or OpenAISTTSettings.load()
-        super().__init__(settings, stt, place=place, api_key=api_key, hints=hints, aliases=aliases)
-        self.takes_hints = settings.model not in ("gpt-realtime-whisper", "gpt-4o-transcribe-diarize")
+        super().__init__(
+            settings or OpenAISTTSettings.load(), stt, place=place, api_key=api_key, hints=hints, aliases=aliases
+        )
+
+    def model_takes_hints(self, model: str) -> bool:
+        return model not in ("gpt-realtime-whisper", "gpt-4o-transcribe-diarize")
 
     def transcription(self, hints: tuple[str, ...]) -> dict[str, Any]:
         """The part of the session that says how to transcribe."""

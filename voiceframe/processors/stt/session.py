@@ -15,7 +15,7 @@ import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from typing import Final as Constant
 
 from ...audio import AudioFormat
@@ -23,6 +23,7 @@ from ...errors import ProviderError, VoiceframeError
 from ...events import ProviderConnected, ProviderLost
 from ...frames import ExpectFrame, Word
 from ...provider import Backoff, typed
+from .history import History, Item
 from .stream import EagerEnd, Final, Restart, STTResult, STTStream, TurnEnd, TurnStart
 
 if TYPE_CHECKING:
@@ -38,26 +39,6 @@ _MOST_NONSENSE: Constant = 3
 _GOOD_MS: Constant = 5_000
 #: How long a vendor takes at most to notice that a turn has begun.
 _NOTICED_MS: Constant = 1_500
-
-
-class _Item:
-    """What the recognizer is told: a segment begins or is over, or a piece of audio with its place in the session."""
-
-    __slots__ = ("audio", "end_ms", "expect", "kind", "start_ms")
-
-    def __init__(
-        self,
-        kind: Literal["begin", "audio", "finalize", "gone"],
-        start_ms: float,
-        end_ms: float,
-        audio: bytes = b"",
-        expect: ExpectFrame | None = None,
-    ) -> None:
-        self.kind = kind
-        self.start_ms = start_ms
-        self.end_ms = end_ms
-        self.audio = audio
-        self.expect = expect
 
 
 class _Link:
@@ -82,10 +63,7 @@ class Session(STTStream):
         self._format = format
         self._backoff = Backoff(owner.call.rng)
         self._link: _Link | None = None
-        self._history: deque[_Item] = deque()
-        self._first = 0  # the number of history[0]
-        self._oldest = 0  # the number of the oldest audio that is kept
-        self._kept_ms = 0.0
+        self._history = History()
         self._place_ms = 0.0  # length of all audio so far
         self._began_ms = 0.0  # where the present segment begins
         self._given_ms = 0.0  # how much audio there was then
@@ -120,20 +98,19 @@ class Session(STTStream):
 
     async def begin(self, expect: ExpectFrame | None) -> None:
         self._began_ms = self._place_ms
-        self._add(_Item("begin", self._place_ms, self._place_ms, expect=expect))
+        self._history.add(Item("begin", self._place_ms, self._place_ms, expect=expect))
         await self._flush()
 
     async def send(self, audio: bytes) -> None:
         start = self._place_ms
         self._place_ms = end = start + len(audio) * 1000 / self._format.bytes_per_second
-        self._kept_ms += end - start
-        self._add(_Item("audio", start, end, audio))
-        if self._kept_ms > self._owner.settings.replay_ms:
-            self._trim(self._owner.settings.replay_ms)
+        self._history.add(Item("audio", start, end, audio))
+        if self._history.kept_ms > self._owner.settings.replay_ms:
+            self._history.trim(self._owner.settings.replay_ms)
         await self._flush()
 
     async def finalize(self) -> None:
-        self._add(_Item("finalize", self._place_ms, self._place_ms))
+        self._history.add(Item("finalize", self._place_ms, self._place_ms))
         await self._flush()
 
     async def configure(self, hints: tuple[str, ...], changes: Mapping[str, Any]) -> bool:
@@ -155,11 +132,7 @@ class Session(STTStream):
 
         Goes on with another connection: on this one they might still come.
         """
-        while self._history and not (
-            present and self._history[0].kind == "begin" and self._history[0].start_ms >= self._began_ms
-        ):
-            self._forget(self._history.popleft())
-            self._first += 1
+        self._history.skip(self._began_ms if present else None)
         self._unplaced = False
         self._turn.clear()
         self._turn_ms = self._place_ms
@@ -179,66 +152,6 @@ class Session(STTStream):
             await _close(link.stream)
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    # -- the history
-
-    def _add(self, item: _Item) -> None:
-        self._history.append(item)
-
-    def _trim(self, most_ms: float) -> None:
-        """Forget the oldest audio beyond the bound."""
-        history = self._history
-        while self._kept_ms > most_ms and self._oldest < self._first + len(history):
-            if self._oldest < self._first:
-                self._oldest = self._first
-            self._forget(history[self._oldest - self._first])
-            self._oldest += 1
-        self._shorten()
-
-    def _forget(self, item: _Item) -> None:
-        if item.kind == "audio":
-            self._kept_ms -= item.end_ms - item.start_ms
-            item.kind, item.audio = "gone", b""
-
-    def _shorten(self) -> None:
-        history = self._history
-        while history and history[0].kind == "gone":
-            history.popleft()
-            self._first += 1
-
-    def _cover(self, until_ms: float, *, within: bool = True) -> None:
-        """Audio up to here is covered by results; only what is `within` the first segment, or all of it."""
-        for item in self._history:
-            if (within and item.kind == "finalize") or item.end_ms > until_ms + 1:
-                break
-            self._forget(item)
-        self._shorten()
-
-    def _drop_segment(self) -> None:
-        """The first segment has its result, or shall have none."""
-        self._unplaced = False
-        if not any(item.kind == "finalize" for item in self._history):
-            return
-        while True:
-            item = self._history.popleft()
-            self._first += 1
-            over = item.kind == "finalize"
-            self._forget(item)
-            if over:
-                return
-
-    def _close_segment(self) -> None:
-        """The same, but its audio is still wanted: the turn goes on."""
-        for item in self._history:
-            if item.kind in ("begin", "finalize"):
-                over, item.kind = item.kind == "finalize", "gone"
-                if over:
-                    break
-        self._shorten()
-
-    def _begins(self) -> bool:
-        """Whether a segment is under way or waits for its result."""
-        return any(item.kind in ("begin", "finalize") for item in self._history)
-
     # -- the connection
 
     async def _flush(self) -> None:
@@ -248,10 +161,9 @@ class Session(STTStream):
             return
         link.busy = True
         try:
-            while link is self._link and link.next - self._first < len(self._history):
-                if link.next < self._first:
-                    link.next = self._first
-                item = self._history[link.next - self._first]
+            while link is self._link and link.next < self._history.end:
+                link.next = max(link.next, self._history.first)
+                item = self._history[link.next]
                 link.next += 1
                 await self._tell(link, item)
         except Exception as error:
@@ -259,7 +171,7 @@ class Session(STTStream):
         finally:
             link.busy = False
 
-    async def _tell(self, link: _Link, item: _Item) -> None:
+    async def _tell(self, link: _Link, item: Item) -> None:
         if item.kind == "audio":
             self._sent_at = asyncio.get_running_loop().time()
             self._owner.spend(item.end_ms - item.start_ms)
@@ -275,7 +187,7 @@ class Session(STTStream):
 
     def _next_audio(self, link: _Link, default_ms: float) -> float:
         """Where the audio begins that this connection is sent next: not where its segment does, if part is covered."""
-        for number in range(link.next - self._first, len(self._history)):
+        for number in range(link.next, self._history.end):
             item = self._history[number]
             if item.kind in ("audio", "finalize"):
                 return item.start_ms
@@ -319,9 +231,9 @@ class Session(STTStream):
                 await self._resume(stream)
             elif self._unplaced:
                 self._again()
-            audio = next((item for item in self._history if item.kind == "audio"), None)
+            audio = self._history.audio()
             origin = audio.start_ms if audio is not None else self._place_ms
-            link = self._link = _Link(stream, self._first, origin, loop.time())
+            link = self._link = _Link(stream, self._history.first, origin, loop.time())
             if self._before:
                 self._orphan = loop.call_later(self._owner.settings.silent_ms / 1000, self._end_turn, link)
             reader = self._spawn(self._read(link), "stt-reader")
@@ -342,17 +254,17 @@ class Session(STTStream):
         if begun is not None and audio is not None and audio.start_ms <= begun.start_ms and audio.kind == "audio":
             self._results.put_nowait(Restart())
         else:
-            self._cover(self._given_ms)
+            self._history.cover(self._given_ms)
 
     async def _resume(self, stream: STTStream) -> None:
         """Go on with a turn: it is heard anew if all of it is still there, else what was given of it stands."""
-        audio = next((item for item in self._history if item.kind == "audio"), None)
+        audio = self._history.audio()
         if audio is not None and audio.start_ms <= self._turn_ms + 1:
             with contextlib.suppress(Exception):  # a connection that is lost already says so when it is read
                 await stream.resume(len(" ".join(self._turn).split()))
         else:
             self._before = " ".join(self._turn)
-            self._cover(self._given_ms, within=False)
+            self._history.cover(self._given_ms, within=False)
 
     async def _failed(self, error: ProviderError) -> bool:
         """An attempt has failed. Waits until it is time for the next; False if there is no use in one."""
@@ -414,7 +326,7 @@ class Session(STTStream):
 
     def _renew(self) -> None:
         """Make another connection, if one is wanted and nothing is owed on this."""
-        if self._stale and self._link is not None and not self._begins():
+        if self._stale and self._link is not None and not self._history.begins():
             self._drop_link(self._link)
 
     async def _keep_alive(self, every_s: float) -> None:
@@ -490,7 +402,7 @@ class Session(STTStream):
             result = self._final(link, result)
         elif isinstance(result, TurnEnd):
             until = self._place_ms if result.until_ms is None else link.origin_ms + result.until_ms
-            self._cover(until, within=False)
+            self._history.cover(until, within=False)
             self._turn_ms = until
             result = replace(result, text=_joined(self._before, result.text), until_ms=until)
             self._turn.clear()
@@ -522,13 +434,14 @@ class Session(STTStream):
             if link.begun:
                 link.begun.popleft()
             if always:
-                self._close_segment()
+                self._history.close_segment()
             else:
-                self._drop_segment()
+                self._unplaced = False
+                self._history.drop_segment()
         elif always:
             pass  # its audio is kept until the turn ends
         elif until is not None:
-            self._cover(until)
+            self._history.cover(until)
         elif final.text:
             self._unplaced = True
             self._given_ms = self._place_ms

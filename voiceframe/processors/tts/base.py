@@ -22,8 +22,9 @@ from ...frames import (
     TextFrame,
     UpdateSettingsFrame,
 )
+from ...prices import prices
 from ...processor import handles
-from ...provider import Backoff, Vendor, choose
+from ...provider import Backoff, Vendor, choose, has_secret
 from .cache import PromptCache, PromptKey, shared_cache
 from .lexicon import Lexicon
 from .output import choose_format
@@ -108,6 +109,12 @@ class TTS(Streams):
         made: TTS = getattr(import_module(module, __package__), cls)(**arguments)
         return made
 
+    def load(self) -> None:
+        """Import and make what `open()` needs. Runs in a thread, while it rings and before the first connection.
+
+        Raises `MissingExtra`.
+        """
+
     @abc.abstractmethod
     async def open(self, format: AudioFormat, voice: str, language: str) -> TTSStream:
         """A stream of this voice whose chunks have `format`. Called in `setup()`, and again when a stream has ended."""
@@ -134,6 +141,9 @@ class TTS(Streams):
         self.format = choose_format(self.produces, self.call.transport.output().accepts)
         self._backoff = Backoff(self.call.rng)
         self._warn_of_lexicon()
+        if self.vendor is not None:
+            prices()  # a file with prices that cannot be read is told now, and not in the first reply
+            await self.offload(self.load)
         error = await self._connect()
         if error is not None:
             if not isinstance(error, ProviderError) or error.code in _FATAL:
@@ -283,7 +293,7 @@ class TTS(Streams):
                 await self._make(prompts, missing)
         except Exception as error:
             found = self._typed(error)
-            raise found from (None if found is error else error)
+            raise found from (None if found is error or has_secret(error) else error)
         finally:
             for text in missing:
                 prompts.cache.release(prompts.key(text))

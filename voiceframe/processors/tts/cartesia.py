@@ -5,7 +5,6 @@ https://docs.cartesia.ai/api-reference/tts/websocket, SDK 4.2.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import json
@@ -13,16 +12,17 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from ... import sockets
 from ...audio import PCM_8K, PCM_16K, PCMU_8K, AudioFormat
 from ...extras import optional
 from ...frames import Word
 from ...provider import Place, Vendor, typed
 from ...provider import api_key as find_key
 from ...settings import setting
-from ...tls import for_socket, tls
+from ...tls import tls
 from .base import TTS, TTSSettings
 from .cache import PromptCache
-from .sockets import PING_TIMEOUT_S, Context, ContextStream, Refused
+from .sockets import Context, ContextStream
 from .stream import Failed
 
 __all__ = ["CartesiaTTS", "CartesiaTTSSettings"]
@@ -30,7 +30,6 @@ __all__ = ["CartesiaTTS", "CartesiaTTSSettings"]
 CARTESIA: Final = Vendor("cartesia", "CARTESIA_API_KEY", "cartesia", "https://api.cartesia.ai", "CARTESIA_BASE_URL")
 
 _ENCODINGS: Final = {"pcm_s16le": "pcm_s16le", "mulaw": "pcm_mulaw", "alaw": "pcm_alaw"}
-_CLOSE_S: Final = 0.5
 #: A letter of the phonetic alphabet with the marks that belong to it.
 _PHONE: Final = re.compile(r"[ˈˌ]?[^\sˈˌ|][ːˑ\u0300-\u036f\u02b0-\u02b8]*")
 
@@ -82,32 +81,25 @@ class CartesiaTTS(TTS):
         self._client: Any = None
 
     async def open(self, format: AudioFormat, voice: str, language: str) -> CartesiaStream:
-        if self._client is None:
-            self._client = await self.offload(self._connect_to)
         connecting = self._client.tts.websocket_connect(
             extra_query=dict(self.place.query),
             extra_headers=dict(self.place.headers),
-            websocket_connection_options={
-                "compression": None,
-                "max_size": None,
-                "ping_timeout": PING_TIMEOUT_S,
-                "close_timeout": _CLOSE_S,
-                **for_socket(self.place.websocket(CARTESIA)),
-            },
+            websocket_connection_options=sockets.options(self.place.websocket(CARTESIA)),
         )
         return CartesiaStream(await connecting.enter(), format, self._request(format, voice, language))
 
-    def _connect_to(self) -> Any:
+    def load(self) -> None:
         sdk = optional("cartesia", extra="cartesia", what="CartesiaTTS")
         optional("websockets.asyncio.client", extra="cartesia", what="CartesiaTTS")
         # Nothing is asked by HTTP, for which the client would make a TLS context of its own.
-        plain = optional("httpx", extra="cartesia", what="CartesiaTTS").AsyncClient(verify=tls())
-        return sdk.AsyncCartesia(
+        # Nothing is asked by HTTP, for which the client would make a TLS context of its own.
+        self._client = sdk.AsyncCartesia(
             api_key=self._key,
             base_url=self.place.http(CARTESIA),
             websocket_base_url=self.place.websocket(CARTESIA),
-            http_client=plain,
+            http_client=sdk.DefaultAsyncHttpxClient(verify=tls()),
         )
+        _ = self._client.tts  # which is imported now
 
     def _request(self, format: AudioFormat, voice: str, language: str) -> dict[str, Any]:
         """What each message says beside its text."""
@@ -169,14 +161,7 @@ class CartesiaStream(ContextStream):
         await self._connection.send({"context_id": context.id, "cancel": True})
 
     async def aclose(self) -> None:
-        socket = self._connection._connection  # the SDK has no other way to end what does not answer
-        try:
-            async with asyncio.timeout(_CLOSE_S):
-                await self._connection.close()
-        except TimeoutError:
-            pass
-        finally:
-            socket.transport.abort()
+        await sockets.close(self._connection._connection)  # the SDK has no way to end what does not answer
 
     async def receive(self) -> bytes:
         message: bytes = await self._connection.recv_bytes()
@@ -210,7 +195,7 @@ class CartesiaStream(ContextStream):
     def _refused(self, context: Context | None, event: Mapping[str, Any]) -> None:
         detail = event.get("message") or event.get("title") or event.get("error_code") or event.get("error") or "error"
         status = event.get("status_code")
-        error = typed(Refused(str(detail), status if isinstance(status, int) else 0), CARTESIA, "CartesiaTTS")
+        error = typed(sockets.Refused(str(detail), status if isinstance(status, int) else 0), CARTESIA, "CartesiaTTS")
         if context is None and event.get("context_id") is not None:
             return  # of a context that was dropped
         if context is None or error.retryable:

@@ -13,21 +13,23 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ... import sockets
 from ...audio import PCM_8K, PCM_16K, PCMU_8K, AudioFormat
-from ...deepgram_sdk import DEEPGRAM, Socket, client
+from ...deepgram_sdk import DEEPGRAM, load, socket_client
 from ...extras import optional
-from ...provider import Place, typed
+from ...provider import Place, redacted, typed
 from ...provider import api_key as find_key
 from ...settings import setting
 from .base import TTS, TTSSettings
 from .cache import PromptCache
-from .sockets import Refused, SocketStream
+from .sockets import SocketStream
 from .stream import Chunk, Done
 
 __all__ = ["DeepgramTTS", "DeepgramTTSSettings"]
 
 log = logging.getLogger(__name__)
 
+_PATH = "/v1/speak"
 _ENCODINGS = {"pcm_s16le": "linear16", "mulaw": "mulaw", "alaw": "alaw"}
 
 
@@ -67,26 +69,20 @@ class DeepgramTTS(TTS):
         super().__init__(self.settings, cache=cache, prompts=prompts)
         self.place = place or Place()
         self._key = find_key(DEEPGRAM, api_key, "DeepgramTTS")
-        self._client: Any = None
+
+    def load(self) -> None:
+        load(_PATH, "DeepgramTTS")
 
     async def open(self, format: AudioFormat, voice: str, language: str) -> DeepgramStream:
-        if self._client is None:
-            self._client = await self.offload(lambda: client(self._key, self.place, what="DeepgramTTS"))
-        settings = self.settings
-        query = {"speed": settings.speed, "mip_opt_out": "true" if settings.keep_out else None}
-        connecting = self._client.speak.v1.connect(
-            model=voice,
-            encoding=_ENCODINGS[format.encoding],
-            sample_rate=format.rate,
-            request_options={
-                "additional_headers": dict(self.place.headers),
-                "additional_query_parameters": {
-                    **{name: value for name, value in query.items() if value is not None},
-                    **self.place.query,
-                },
-            },
-        )
-        return DeepgramStream(await Socket.open(connecting), format)
+        query = {
+            "model": voice,
+            "encoding": _ENCODINGS[format.encoding],
+            "sample_rate": format.rate,
+            "speed": self.settings.speed,
+            "mip_opt_out": self.settings.keep_out,
+        }
+        client, socket = await socket_client(self.place, _PATH, query, self._key, by="DeepgramTTS")
+        return DeepgramStream(client, socket, format)
 
     def phonemes(self, word: str, sounds: str) -> str | None:
         if not self.voice.startswith("aura-2"):
@@ -116,9 +112,11 @@ class DeepgramStream(SocketStream):
     A reply that another one waits for is flushed where it is, and goes on behind that one.
     """
 
-    def __init__(self, socket: Socket, format: AudioFormat) -> None:
+    def __init__(self, client: Any, socket: Any, format: AudioFormat) -> None:
         super().__init__(format)
+        self._client = client
         self._socket = socket
+        self._going = False  # somebody sends what may be sent
         self._turns: deque[_Turn] = deque()
         self._clearing = 0  # answers to Clear that are due: what comes before is of a dead reply
         types = optional("deepgram.speak.v1.types", extra="deepgram", what="DeepgramTTS")
@@ -140,9 +138,10 @@ class DeepgramStream(SocketStream):
             return
         at_work = self._turns[0] is turn
         self._turns.remove(turn)
+        turn.work.clear()
         if at_work and (turn.asked or turn.flushes):
             self._clearing += 1
-            await self._socket.sdk.send_clear()
+            await self._client.send_clear()
         await self._go_on()
 
     def _turn(self, reply: int) -> _Turn:
@@ -154,38 +153,53 @@ class DeepgramStream(SocketStream):
         return turn
 
     async def _go_on(self) -> None:
-        """Send what may be sent now."""
-        while self._turns:
-            turn = self._turns[0]
-            while turn.work:
-                text = turn.work.popleft()
-                if text is not None:
-                    turn.asked = True
-                    await self._socket.sdk.send_text(self._text(type="Speak", text=text))
-                elif turn.asked:
-                    turn.asked = False
-                    turn.flushes.append(True)
-                    await self._socket.sdk.send_flush()
-                elif turn.flushes:
-                    turn.flushes[-1] = True
-                else:
-                    self.give(Done(turn.reply))
-            if turn.flushes:
-                return
-            waits = len(self._turns) > 1
-            if turn.asked:
-                if waits:  # its sound first, so that it cannot be mixed up with the other's
-                    turn.asked = False
-                    turn.flushes.append(False)
-                    await self._socket.sdk.send_flush()
-                return
-            self._turns.popleft()
+        """Send what may be sent now. One at a time does, for all."""
+        if self._going:
+            return
+        self._going = True
+        try:
+            while self._turns and await self._step(self._turns[0]):
+                pass
+        finally:
+            self._going = False
+
+    async def _step(self, turn: _Turn) -> bool:
+        """Send one message of this reply, or make room for the next. False if nothing may be sent.
+
+        While it is sent the reply may be cancelled, or another one come.
+        """
+        if turn.work:
+            text = turn.work.popleft()
+            if text is not None:
+                turn.asked = True
+                await self._client.send_text(self._text(type="Speak", text=text))
+            elif turn.asked:
+                turn.asked = False
+                turn.flushes.append(True)
+                await self._client.send_flush()
+            elif turn.flushes:
+                turn.flushes[-1] = True
+            else:
+                self.give(Done(turn.reply))
+            return True
+        if turn.flushes:
+            return False
+        if turn.asked:
+            if len(self._turns) == 1:
+                return False
+            # Its sound first, so that it cannot be mixed up with the other's.
+            turn.asked = False
+            turn.flushes.append(False)
+            await self._client.send_flush()
+            return False
+        self._turns.popleft()
+        return True
 
     async def aclose(self) -> None:
-        await self._socket.aclose()
+        await sockets.close(self._socket)
 
     async def receive(self) -> Any:
-        message = await self._socket.sdk.recv()
+        message = await self._client.recv()
         if not isinstance(message, bytes) and self._after(message):
             await self._go_on()
         return message
@@ -210,6 +224,9 @@ class DeepgramStream(SocketStream):
         if kind == "Cleared":
             self._clearing = max(0, self._clearing - 1)
         elif kind == "Warning":
-            log.warning("deepgram: %s (%s)", getattr(message, "description", ""), getattr(message, "code", ""))
+            said = f"{getattr(message, 'description', '')} ({getattr(message, 'code', '')})"
+            log.warning("deepgram: %s", redacted(said))
         elif kind == "Error":
-            raise typed(Refused(str(getattr(message, "description", "") or message), 400), DEEPGRAM, "DeepgramTTS")
+            raise typed(
+                sockets.Refused(str(getattr(message, "description", "") or message), 400), DEEPGRAM, "DeepgramTTS"
+            )

@@ -6,7 +6,6 @@ https://elevenlabs.io/docs/api-reference/text-to-speech/v-1-text-to-speech-voice
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 from collections.abc import Iterable, Mapping
@@ -14,6 +13,7 @@ from typing import Any, Final, Literal
 from urllib.parse import quote
 from xml.sax.saxutils import escape, quoteattr
 
+from ... import sockets
 from ...audio import PCM_8K, PCM_16K, PCMU_8K, AudioFormat
 from ...errors import ProviderError
 from ...extras import optional
@@ -21,10 +21,10 @@ from ...frames import Word
 from ...provider import Place, Vendor, typed
 from ...provider import api_key as find_key
 from ...settings import setting
-from ...tls import for_socket, tls
+from ...tls import tls
 from .base import TTS, TTSSettings
 from .cache import PromptCache
-from .sockets import PING_TIMEOUT_S, Context, ContextStream, Refused
+from .sockets import Context, ContextStream
 
 __all__ = ["ElevenLabsTTS", "ElevenLabsTTSSettings"]
 
@@ -52,7 +52,6 @@ _IDLE: Final = "input_timeout_exceeded"
 _POLICY: Final = 1008
 #: The longest that a socket may be idle, in seconds.
 _INACTIVITY_S: Final = 180
-_CLOSE_S: Final = 0.5
 
 
 class ElevenLabsTTSSettings(TTSSettings, prefix="ELEVENLABS_TTS"):
@@ -106,25 +105,17 @@ class ElevenLabsTTS(TTS):
         self._key = find_key(ELEVENLABS, api_key, "ElevenLabsTTS")
 
     async def open(self, format: AudioFormat, voice: str, language: str) -> ElevenLabsStream:
-        websockets = await self.offload(self._import)
         url = self._url(format, voice, language)
+        headers = {"xi-api-key": self._key, **self.place.headers}
         try:
-            socket = await websockets.connect(
-                url,
-                additional_headers={"xi-api-key": self._key, **self.place.headers},
-                compression=None,
-                max_size=None,
-                ping_timeout=PING_TIMEOUT_S,
-                close_timeout=_CLOSE_S,
-                **for_socket(url),
-            )
+            socket = await sockets.connect(url, headers, extra="elevenlabs", what="ElevenLabsTTS")
         except Exception as error:
             raise _typed(error) from error
         return ElevenLabsStream(socket, format, self._voice_settings())
 
-    def _import(self) -> Any:
-        tls()  # which takes its time
-        return optional("websockets.asyncio.client", extra="elevenlabs", what="ElevenLabsTTS")
+    def load(self) -> None:
+        tls()
+        optional("websockets.asyncio.client", extra="elevenlabs", what="ElevenLabsTTS")
 
     def _url(self, format: AudioFormat, voice: str, language: str) -> str:
         settings = self.settings
@@ -202,13 +193,7 @@ class ElevenLabsStream(ContextStream):
             raise _typed(error) from error
 
     async def aclose(self) -> None:
-        try:
-            async with asyncio.timeout(_CLOSE_S):
-                await self._socket.close()
-        except TimeoutError:
-            pass
-        finally:
-            self._socket.transport.abort()
+        await sockets.close(self._socket)
 
     async def receive(self) -> str | bytes:
         try:
@@ -264,4 +249,4 @@ def _refusal(name: str, detail: str) -> ProviderError:
     if _IDLE in name:
         return typed(ConnectionError(detail), ELEVENLABS, "ElevenLabsTTS")
     status = next((status for known, status in _STATUS.items() if known in name), 400)
-    return typed(Refused(detail, status), ELEVENLABS, "ElevenLabsTTS")
+    return typed(sockets.Refused(detail, status), ELEVENLABS, "ElevenLabsTTS")

@@ -80,8 +80,6 @@ class OpenAITTS(TTS):
         self._http: Any = None
 
     async def open(self, format: AudioFormat, voice: str, language: str) -> OpenAIStream:
-        if self._client is None:
-            self._client, self._http = await self.offload(self._make_client)
         # The way there is made now: the handshakes of TCP and TLS are not to be waited for later.
         await self._http.head(self.place.http(OPENAI))
         settings = self.settings
@@ -92,23 +90,23 @@ class OpenAITTS(TTS):
             request["speed"] = settings.speed
         return OpenAIStream(self._client, request)
 
-    def _make_client(self) -> tuple[Any, Any]:
+    def load(self) -> None:
         sdk = optional("openai", extra="openai", what="OpenAITTS")
         http = optional("httpx2", extra="openai", what="OpenAITTS")
-        kept = http.AsyncClient(
+        self._http = http.AsyncClient(
             verify=tls(),
             timeout=http.Timeout(self.settings.silence_ms / 1000, connect=self.settings.connect_ms / 1000),
             limits=http.Limits(max_connections=8, max_keepalive_connections=4, keepalive_expiry=_KEPT_S),
         )
-        made = sdk.AsyncOpenAI(
+        self._client = sdk.AsyncOpenAI(
             api_key=self._key,
             base_url=self.place.http(OPENAI),
             default_headers=dict(self.place.headers),
             default_query=dict(self.place.query),
             max_retries=0,  # what is tried again, and when, is decided for the whole reply
-            http_client=kept,
+            http_client=self._http,
         )
-        return made, kept
+        _ = self._client.audio.speech.with_streaming_response  # which is imported now
 
     def configure(self, changes: Mapping[str, Any]) -> None:
         super().configure(changes)

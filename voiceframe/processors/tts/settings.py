@@ -24,5 +24,5 @@ class TTSSettings(Settings, prefix="TTS"):
         default=(), doc="how words are said: `Nguyen=win`, or in phonemes `dupilumab=/duːˈpɪljuːmæb/`"
     )
     usd_per_million_chars: float | None = setting(
-        default=None, doc="what a provider takes for a million characters, for the cost in events", ge=0
+        default=None, doc="what a million characters cost, in place of the prices that are known; for the events", ge=0
     )

@@ -14,20 +14,10 @@ from ...audio import AudioFormat
 from ...frames import Word
 from .stream import Chunk, Done, Item, TTSStream
 
-__all__ = ["PING_TIMEOUT_S", "Context", "ContextStream", "Refused", "SocketStream"]
+__all__ = ["Context", "ContextStream", "SocketStream"]
 
 #: How much sound is read ahead of the caller, in seconds. More than that waits in the socket.
 AHEAD_S: Final = 60
-#: How long an answer to a ping may take, in seconds: it may wait behind sound that the caller still has to hear.
-PING_TIMEOUT_S: Final = 60
-
-
-class Refused(Exception):
-    """A vendor says in a message that it cannot do something. status_code: as of HTTP, 0 if it has none."""
-
-    def __init__(self, detail: str, status_code: int = 0) -> None:
-        super().__init__(detail)
-        self.status_code = status_code
 
 
 class SocketStream(TTSStream):

@@ -95,6 +95,7 @@ class SentenceStream(TTSStream):
         self._work: deque[tuple[int, str | None]] = deque()  # None: `flush()`
         self._more = asyncio.Event()
         self._speaking = 0
+        self._step: asyncio.Task[Chunk | None] | None = None  # waits for the next chunk
 
     @abc.abstractmethod
     def speak(self, reply: int, text: str) -> AsyncGenerator[Chunk, None]:
@@ -112,6 +113,8 @@ class SentenceStream(TTSStream):
         self._work = deque(work for work in self._work if work[0] != reply)
         if self._speaking == reply:
             self._speaking = 0
+            if self._step is not None:  # it may wait for a provider that has nothing to say
+                self._step.cancel()
 
     async def aclose(self) -> None:
         self._work.clear()
@@ -128,9 +131,26 @@ class SentenceStream(TTSStream):
             self._speaking = reply
             sound = self.speak(reply, text)
             try:
-                async for chunk in sound:
+                while (chunk := await self._next(sound)) is not None:
+                    yield chunk
                     if self._speaking != reply:
                         break
-                    yield chunk
             finally:
                 await sound.aclose()
+                self._speaking = 0
+
+    async def _next(self, sound: AsyncGenerator[Chunk, None]) -> Chunk | None:
+        """The next chunk of a sentence; None at its end, and as soon as its reply is cancelled."""
+        self._step = step = asyncio.ensure_future(_step(sound))
+        try:
+            await asyncio.wait([step])
+        finally:
+            self._step = None
+            if not step.done():
+                step.cancel()
+                await asyncio.wait([step])
+        return None if step.cancelled() else step.result()
+
+
+async def _step(sound: AsyncGenerator[Chunk, None]) -> Chunk | None:
+    return await anext(sound, None)

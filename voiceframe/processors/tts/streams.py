@@ -19,7 +19,8 @@ from ...audio import Audio, AudioFormat
 from ...errors import CallEnded, ProviderError, SpeechError
 from ...events import ProviderConnected, ProviderLost, ProviderTTFB, ProviderUsage
 from ...frames import OutputAudioFrame
-from ...provider import Backoff, Vendor, typed
+from ...prices import Amounts, cost, prices
+from ...provider import Backoff, Vendor, has_secret, typed
 from .lexicon import Lexicon
 from .output import Output
 from .sentences import split_sentences
@@ -143,7 +144,7 @@ class Streams(Output):
         if self.vendor is None or isinstance(error, SpeechError):
             return error
         found = typed(error, self.vendor, type(self).__name__)
-        if found is not error:
+        if found is not error and not has_secret(error):
             found.__cause__ = error
         return found
 
@@ -519,18 +520,27 @@ class Streams(Output):
             char_ms = speech.sound_ms / speech.unit_chars
             self._char_ms = char_ms if self._char_ms == CHAR_MS else (self._char_ms + char_ms) / 2
 
+    def _cost(self, chars: int) -> tuple[float | None, str]:
+        """What this has cost in US dollars, and by which prices; None and "" if that is not known."""
+        assert self.vendor is not None
+        per_million = self.settings.usd_per_million_chars
+        if per_million is not None:
+            return round(chars * per_million / 1_000_000, 9), "TTSSettings.usd_per_million_chars"
+        found = cost(self.vendor.name, self.model, Amounts(characters=chars))
+        return (None, "") if found is None else (round(found, 9), prices().version)
+
     def _report_usage(self) -> None:
         chars, self._used_chars = self._used_chars, 0
         requests, self._used_requests = self._used_requests, 0
         if self.vendor is None or not chars:
             return
-        price = self.settings.usd_per_million_chars
+        cost_usd, by = self._cost(chars)
         usage = ProviderUsage(
             model=self.model,
             characters=chars,
             requests=requests,
-            cost_usd=None if price is None else chars * price / 1_000_000,
-            prices="" if price is None else "settings",
+            cost_usd=cost_usd,
+            prices=by,
             **self._whose(),
         )
         with contextlib.suppress(CallEnded):

@@ -6,6 +6,8 @@ Follows developers.deepgram.com/reference/speech-to-text/listen-streaming, /docs
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,6 +34,10 @@ class FakeDeepgramSTT(FakeRecognizer):
         super().__init__(key=key, part_words=part_words)
         self.eager_ms = eager_ms
         self.end_ms = end_ms
+        #: How long Nova takes to change its hints, and those that it was told last.
+        self.configure_ms = 0
+        self.keyterms: list[str] = []
+        self._pending: asyncio.Task[None] | None = None
 
     def authorized(self, asked: Asked) -> bool:
         return asked.headers.get("authorization") in (f"Token {self.key}", f"Bearer {self.key}")
@@ -80,16 +86,34 @@ class FakeDeepgramSTT(FakeRecognizer):
                 await socket.send(_metadata(ear.now_ms))
                 return
             if kind == "Configure":
-                if not query["model"].startswith("nova-3"):
-                    await socket.send(
-                        {"type": "ConfigureFailure", "code": "CONFIGURE_KEYTERMS_NOT_SUPPORTED", "request_id": _REQUEST}
-                    )
-                else:
-                    await socket.send({"type": "ConfigureSuccess", "request_id": _REQUEST})
+                await self._configure(socket, query["model"], asked.get("keyterms"))
             elif kind not in ("Finalize", "CloseStream", "KeepAlive"):
                 await socket.send(
                     {"type": "Error", "variant": "SchemaError", "description": "unknown message", "message": message}
                 )
+
+    async def _configure(self, socket: FakeSocket, model: str, keyterms: list[str] | None) -> None:
+        """Nova-3 takes one change at a time, and answers each."""
+        refused = ""
+        if not model.startswith("nova-3"):
+            refused = "CONFIGURE_KEYTERMS_NOT_SUPPORTED"
+        elif sum(map(len, keyterms or ())) > 2_000:
+            refused = "CONFIGURE_KEYTERM_LIMIT_EXCEEDED"
+        elif self._pending is not None and not self._pending.done():
+            refused = "CONFIGURE_ALREADY_PENDING"
+        if refused:
+            said = {"code": refused, "description": "the configuration was rejected", "request_id": _REQUEST}
+            await socket.send({"type": "ConfigureFailure", **said})
+        elif self.configure_ms:
+            self._pending = asyncio.ensure_future(self._configured(socket, keyterms))
+        else:
+            await self._configured(socket, keyterms)
+
+    async def _configured(self, socket: FakeSocket, keyterms: list[str] | None) -> None:
+        await asyncio.sleep(self.configure_ms / 1000)
+        self.keyterms = keyterms or []
+        with contextlib.suppress(ConnectionError):
+            await socket.send({"type": "ConfigureSuccess", "request_id": _REQUEST, "keyterms": self.keyterms})
 
     # -- Flux
 

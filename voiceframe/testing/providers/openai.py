@@ -30,17 +30,15 @@ class FakeOpenAI(FakeLLM):
     It refuses what the service refuses: results of tools that nobody called, calls without a result, missing content,
     settings of tools without tools, ids that are too long.
 
-    models: the names that it lists.
     plain: it is a compatible server instead: no key, and it sends what such servers send: no usage, no ids of tool
         calls, their arguments in one piece, `"stop"` after them.
     """
 
-    def __init__(
-        self, *args: Any, plain: bool = False, models: Sequence[str] = ("gpt-4.1-mini",), **kwargs: Any
-    ) -> None:
+    def __init__(self, *args: Any, plain: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.models = models
         self.plain = plain
+        #: The models that it lists.
+        self.models: Sequence[str] = ("m",)
 
     def authorized(self, asked: Asked) -> bool:
         return self.plain or asked.headers.get("authorization") == f"Bearer {self.key}"
@@ -48,15 +46,16 @@ class FakeOpenAI(FakeLLM):
     def routes(self, app: web.Application) -> None:
         app.router.add_post("/v1/chat/completions", self.answering(self._chat, content_type="text/event-stream"))
         app.router.add_post("/v1/responses", self.answering(self._respond, content_type="text/event-stream"))
-        app.router.add_get("/v1/models", self.answering(self._list))
-        app.router.add_get("/v1/models/{model}", self.answering(self._model))
+        app.router.add_get("/v1/models", self.answering(self._models))
+        if not self.plain:  # not every compatible server can be asked for one
+            app.router.add_get("/v1/models/{model}", self.answering(self._model))
+
+    async def _models(self, asked: Asked) -> Mapping[str, Any]:
+        listed = [{"id": name, "object": "model", "created": 1, "owned_by": "fake"} for name in self.models]
+        return {"object": "list", "data": listed}
 
     async def _model(self, asked: Asked) -> Mapping[str, Any]:
         return {"id": asked.path.rpartition("/")[2], "object": "model", "created": 1, "owned_by": "fake"}
-
-    async def _list(self, asked: Asked) -> Mapping[str, Any]:
-        listed = [{"id": name, "object": "model", "created": 1, "owned_by": "fake"} for name in self.models]
-        return {"object": "list", "data": listed}
 
     # -- chat completions
 

@@ -109,6 +109,7 @@ class Session:
         self._response_id = ""
         self._tasks: set[asyncio.Task[None]] = set()
         self._numbers = 0
+        self._cause: str | None = None  # the id of the message that is being answered
 
     def _id(self, kind: str) -> str:
         self._numbers += 1
@@ -128,7 +129,8 @@ class Session:
         await self.socket.send({"type": kind, "event_id": self._id("event"), **fields})
 
     async def refuse(self, message: str, code: str = "invalid_value", kind: str = "invalid_request_error") -> None:
-        await self.send("error", error={"type": kind, "code": code, "message": message, "param": None})
+        error = {"type": kind, "code": code, "message": message, "param": None, "event_id": self._cause}
+        await self.send("error", error=error)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -146,6 +148,7 @@ class Session:
 
     async def _take(self, message: Mapping[str, Any]) -> None:
         kind = message.get("type")
+        self._cause = message.get("event_id")
         if kind == "session.update":
             await self._update(message["session"])
         elif kind == "input_audio_buffer.append":

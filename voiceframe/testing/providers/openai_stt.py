@@ -111,7 +111,21 @@ class FakeOpenAISTT(FakeRecognizer):
                     item_id=item,
                     content_index=0,
                     transcript=" ".join(word.text for word in words),
-                    usage={"type": "duration", "seconds": seconds},
+                    usage=_usage(self.session["audio"]["input"]["transcription"]["model"], seconds),
                 )
             else:
                 await refuse("invalid_value", f"unknown type {kind}")
+
+
+def _usage(model: str, seconds: float) -> dict[str, Any]:
+    """Models count tokens, about ten for a second of sound, but for Whisper, which counts seconds."""
+    if "whisper" in model:
+        return {"type": "duration", "seconds": seconds}
+    heard = round(10 * seconds)
+    return {
+        "type": "tokens",
+        "input_tokens": heard,
+        "output_tokens": 2,
+        "total_tokens": heard + 2,
+        "input_token_details": {"audio_tokens": heard, "text_tokens": 0},
+    }

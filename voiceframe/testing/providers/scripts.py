@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ...llm import Part, Stop, TextDelta, ToolCall, Usage
-from .server import Asked, FakeProvider
+from .server import Asked, FakeProvider, Fault
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -42,7 +42,7 @@ class FakeLLM(FakeProvider):
     answers: what it says; when they are at their end, the last one again.
     usage: what it counts, if an answer says nothing else.
 
-    `bodies` has what it was asked.
+    `bodies` has what it was asked, and `lines` on which connections.
     """
 
     def __init__(
@@ -52,6 +52,13 @@ class FakeLLM(FakeProvider):
         self.answers = list(answers)
         self.usage = usage or Usage(12, 7, 4)
         self.bodies: list[dict[str, Any]] = []
+        #: The connections on which it was asked, by their port at the other end.
+        self.lines: set[int] = set()
+
+    async def _enter(self, request: web.Request) -> tuple[Fault, web.StreamResponse | None]:
+        if request.transport is not None:
+            self.lines.add(request.transport.get_extra_info("peername")[1])
+        return await super()._enter(request)
 
     def next_answer(self, body: dict[str, Any]) -> tuple[list[Part | Broken | Thought], Usage, str]:
         """The parts of the next answer without the usage and the stop, which stand beside it."""
