@@ -59,7 +59,7 @@ def run(calls: int, seconds: float, turns: int) -> dict[str, Spread]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="benchmarks.streams", description=__doc__.partition("\n")[0] if __doc__ else "")
+    parser = argparse.ArgumentParser(prog="benchmarks.streams", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--calls", type=int, default=20, help="calls at the same time")
     parser.add_argument("--seconds", type=float, default=8.0, help="how long each turn is measured")
     parser.add_argument("--turns", type=int, default=5, help="how often each listener has its turn")
