@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import json
+import logging
 import re
 import urllib.error
 import urllib.parse
@@ -281,6 +282,19 @@ async def test_long_and_slow_bodies_are_cut_off() -> None:
         writer.write(b"POST /twilio/voice HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nCallSid")
         assert b"413" in await asyncio.wait_for(reader.readline(), 3)
         writer.close()
+
+
+async def test_who_leaves_in_the_middle_of_a_request_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving() as service:
+        for _ in range(3):
+            _, writer = await asyncio.open_connection("127.0.0.1", service.port)
+            writer.write(b"POST /twilio/voice HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nCallSid")
+            await writer.drain()
+            await asyncio.sleep(0.05)
+            writer.transport.abort()
+        await asyncio.sleep(0.1)
+        assert (await service.ask("/healthz"))[0] == 200
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 async def test_a_stream_without_a_token_has_its_time_and_then_goes() -> None:

@@ -10,25 +10,21 @@ import asyncio
 import contextlib
 import logging
 import socket
-import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
+pytest.importorskip("msgspec", reason="needs voiceframe[telephony]")
 pytest.importorskip("starlette", reason="needs voiceframe[telephony]")
 pytest.importorskip("uvicorn", reason="needs voiceframe[telephony]")
 
-from benchmarks._hostile_attacks import KINDS  # noqa: E402
-from benchmarks._hostile_calls import frame, opening  # noqa: E402
-from benchmarks._hostile_server import SECRET, URL  # noqa: E402
-from benchmarks.hostile import report, run  # noqa: E402
-from voiceframe import App, Call, Pipeline  # noqa: E402
-from voiceframe.server import Gateway, ServerSettings, serve  # noqa: E402
-from voiceframe.transports.twilio import Twilio, TwilioSettings  # noqa: E402
+from benchmarks._hostile_attacks import KINDS
+from benchmarks._hostile_calls import frame, opening
+from benchmarks._hostile_server import SECRET, URL
+from benchmarks.hostile import report, run
+from voiceframe import App, Call, Pipeline
+from voiceframe.server import Gateway, ServerSettings, serve
+from voiceframe.transports.twilio import Twilio, TwilioSettings
 
 pytestmark = [pytest.mark.slow, pytest.mark.real_time]
 

@@ -214,11 +214,13 @@ def _answer(status: int, content: object) -> Response:
 
 
 class TooLong(Exception):
-    """A body with more bytes, or that takes more time, than is allowed."""
+    """A body with more bytes, or that takes more time, than is allowed, or that never comes to its end."""
 
 
 async def read_body(request: Request, settings: ServerSettings) -> bytes:
     """The body as it came. Raises `TooLong`."""
+    from starlette.requests import ClientDisconnect
+
     length = request.headers.get("content-length", "")
     if length.isascii() and length.isdigit() and len(length) < 20 and int(length) > settings.body_bytes:
         raise TooLong
@@ -231,7 +233,7 @@ async def read_body(request: Request, settings: ServerSettings) -> bytes:
                 if size > settings.body_bytes:
                     raise TooLong
                 parts.append(part)
-    except TimeoutError:
+    except (TimeoutError, ClientDisconnect):
         raise TooLong from None
     return b"".join(parts)
 

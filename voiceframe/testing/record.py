@@ -30,8 +30,9 @@ class CallTranscript:
 
     @property
     def turns(self) -> list[str]:
-        """What the caller has said, turn by turn."""
-        return [_personal(event, "text") for event in self.of("turn.committed")]
+        """What the caller has said, turn by turn, also where it became known late."""
+        late = {event.turn: _personal(event, "text") for event in self.of("turn.transcribed")}
+        return [late.get(event.turn) or _personal(event, "text") for event in self.of("turn.committed")]
 
     @property
     def heard(self) -> list[str]:
