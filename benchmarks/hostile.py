@@ -45,11 +45,8 @@ __all__ = ["BOUND_MS", "Phase", "Result", "run"]
 BOUND_MS: Final = 5.0
 #: What is left of a phase in the next one does not count.
 _GUARD_S: Final = 0.5
-#: What is logged as an error, and only says that a peer was refused, or has gone in the middle of its body.
-_NO_CRASH: Final = (
-    "Invalid UTF-8 sequence received from client.",
-    "Exception in ASGI application … starlette.requests.ClientDisconnect",
-)
+#: What uvicorn logs as an error, and only refuses.
+_NO_CRASH: Final = "Invalid UTF-8 sequence received from client."
 #: How long the gateway is left alone before it is told to stop: so long it waits for streams that were lost.
 _REST_S: Final = 7.0
 

@@ -299,7 +299,7 @@ def test_a_signal_gives_cpu_time_to_the_stage_that_has_used_it() -> None:
             speech(f"number {number}", Voice())
             number += 1
     assert set(cpu.seconds) <= {*STAGES.values(), "engine, events, event loop"}
-    assert sum(cpu.seconds.values()) == pytest.approx(time.process_time() - began, rel=0.2)
+    assert sum(cpu.seconds.values()) == pytest.approx(time.process_time() - began, rel=0.35)
     assert cpu.seconds["TTS"] + cpu.seconds["the callers themselves"] > 0.5 * sum(cpu.seconds.values())
 
 

@@ -25,8 +25,6 @@ import pytest
 pytest.importorskip("starlette", reason="needs voiceframe[telephony]")
 pytest.importorskip("msgspec", reason="needs voiceframe[telephony]")
 
-from starlette.requests import ClientDisconnect
-
 from voiceframe.app import App, Limits
 from voiceframe.audio import PCM_8K, Audio
 from voiceframe.call import Call
@@ -628,10 +626,7 @@ async def webhook_slow(world: World, rng: random.Random) -> Outcome:
 
 async def webhook_half(world: World, rng: random.Random) -> Outcome:
     body = form("CA1")
-    try:
-        return (await world.ask([body[:9], 0.1], signed_form(body), gone=True))[0]
-    except ClientDisconnect:
-        return "raised"
+    return (await world.ask([body[:9], 0.1], signed_form(body), gone=True))[0]
 
 
 async def webhook_elsewhere(world: World, rng: random.Random) -> Outcome:
@@ -691,7 +686,7 @@ KINDS: dict[str, tuple[int, Kind, set[Any]]] = {
     "webhook, JSON": (2, webhook_json, {"ok"}),
     "webhook, too long": (2, webhook_too_long, {413}),
     "webhook, slow body": (1, webhook_slow, {413}),
-    "webhook, half a body": (1, webhook_half, {0, 400, 413, "raised"}),
+    "webhook, half a body": (1, webhook_half, {0, 400, 413}),
     "webhook, wrong method or path": (1, webhook_elsewhere, {404, 405}),
 }
 
@@ -753,7 +748,8 @@ async def hostile(first: int, last: int) -> World:
     assert not leftovers(asyncio.get_running_loop())
     assert not sum(len(each) for each in gc.get_objects() if isinstance(each, Tokens))
     objects, traced = (sizes[2][at] - sizes[1][at] for at in (0, 1))
-    assert objects < 50, sizes
+    # Others that ran in this process leave caches that fill; an object for each attack would be 300.
+    assert objects < 150, sizes
     # Ids of calls that were are remembered for a day, in what the collector does not count: 250 bytes each.
     assert traced < 20_000 + 300 * (last - first) // 4, sizes
     return world

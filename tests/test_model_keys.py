@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import traceback
@@ -74,7 +75,12 @@ async def test_of_models(
                 _clean(caught.value, repr(caught.value), *traceback.format_exception(caught.value))
                 fake.faults.extend([fault] if fault is not None else [])
                 await llm.warm()
+            asked = len(fake.asked)
             async with rig(Agent("desk", llm=llm)) as running:
+                with contextlib.suppress(TimeoutError):  # it warms the model: that must not have a fault of a turn
+                    async with asyncio.timeout(3):
+                        while len(fake.asked) == asked:  # noqa: ASYNC110
+                            await asyncio.sleep(0.01)
                 for number, status in enumerate(STATUSES, 1):
                     fake.faults.append(_fault(status))
                     running.push(UserTurnFrame(number, "Hello?"))

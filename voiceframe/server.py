@@ -37,6 +37,11 @@ __all__ = ["Gateway", "ServerSettings", "WebEndpoint", "read_body", "run"]
 
 _log = logging.getLogger("voiceframe.server")
 
+#: Connections that may wait to be accepted: all of them are, in one turn of the loop.
+_BACKLOG: Final = 128
+#: How long peers have to take what was sent to them, when the calls are over and the process stops.
+_STOP_S: Final = 5
+
 _Scope: TypeAlias = MutableMapping[str, Any]
 _Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 _Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -276,7 +281,9 @@ async def serve(
     uvicorn = optional("uvicorn", extra="telephony", what="The gateway")
     settings, app = gateway.settings, gateway.app
 
-    streams: Any = "websockets-sansio"
+    from .server_http import HttpProtocol, WebSocketProtocol
+
+    streams: Any = WebSocketProtocol
     if settings.websockets == "picows":
         from .transports.sockets_picows import handing_over
 
@@ -307,7 +314,10 @@ async def serve(
             access_log=False,
             proxy_headers=False,
             server_header=False,
+            http=HttpProtocol,
             ws=streams,
+            backlog=_BACKLOG,
+            timeout_graceful_shutdown=_STOP_S,
             ws_max_size=settings.message_bytes,
             # Of µ-law in base64 it saves little, and costs a third of what a call costs.
             ws_per_message_deflate=False,

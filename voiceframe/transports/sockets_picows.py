@@ -45,7 +45,8 @@ def handing_over(streams: Mapping[str, StreamOpener], *, message_bytes: int) -> 
     """
     picows = optional("picows", extra="picows", what="`VOICEFRAME_SERVER_WEBSOCKETS=picows`")
     from picows.picows import WSProtocol  # type: ignore[attr-defined]  # it is not in its stub
-    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+    from ..server_http import WebSocketProtocol
 
     text, binary, more = picows.WSMsgType.TEXT, picows.WSMsgType.BINARY, picows.WSMsgType.CONTINUATION
     ping, close = picows.WSMsgType.PING, picows.WSMsgType.CLOSE
@@ -138,7 +139,7 @@ def handing_over(streams: Mapping[str, StreamOpener], *, message_bytes: int) -> 
             raw_path, _, query = target.partition(b"?")
             opener = streams.get(unquote(raw_path.decode("latin-1")))
             if opener is None:
-                inner = WebSocketsSansIOProtocol(self._config, self._state, self._app_state)
+                inner = WebSocketProtocol(self._config, self._state, self._app_state)
             else:
                 inner = _Buffered(self._state.connections, self._make(opener, raw_path, query))
             self._inner = inner
