@@ -22,6 +22,7 @@ pytest.importorskip("uvicorn", reason="needs voiceframe[telephony]")
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.frames import Frame, Opcode
 
 from voiceframe.app import App, Limits
 from voiceframe.call import Call
@@ -324,6 +325,20 @@ async def test_what_comes_before_a_start_is_bounded(messages: list[str | bytes],
                 await socket.send(message)
         assert (await closed(socket))[0] == code
         assert not service.calls
+
+
+@pytest.mark.parametrize(("said", "answer"), [(b"", 1000), (1000, 1000), (4321, 4321), (5000, 1002), (1006, 1002)])
+async def test_a_close_is_answered_as_the_protocol_wants_it(said: int | bytes, answer: int, websockets: str) -> None:
+    async with serving() as service, service.stream() as socket:
+        payload = said.to_bytes(2, "big") if isinstance(said, int) else said
+        socket.protocol.send_frame(Frame(Opcode.CLOSE, payload))
+        socket.transport.writelines(socket.protocol.data_to_send())
+        async with asyncio.timeout(3):
+            while socket.protocol.close_rcvd is None and not socket.transport.is_closing():
+                await asyncio.sleep(0.01)
+        received = socket.protocol.close_rcvd
+        assert received is not None
+        assert received.code in ({answer, 1005} if not said else {answer})
 
 
 async def test_a_token_opens_one_stream_of_its_own_call() -> None:

@@ -76,7 +76,7 @@ def handing_over(streams: Mapping[str, StreamOpener], *, message_bytes: int) -> 
             elif kind == close:
                 code = int(frame.get_close_code())
                 self._end(code or 1005)
-                socket.close(NORMAL if code in (0, 1005) else code, "")
+                socket.close(_answer_to(code), "")
                 transport.disconnect()
             elif kind == ping:
                 if socket.waiting < _PONGS:
@@ -197,6 +197,14 @@ def handing_over(streams: Mapping[str, StreamOpener], *, message_bytes: int) -> 
                 self._inner.connection_lost(error)
 
     return HandedOver
+
+
+def _answer_to(code: int) -> int:
+    """The code that answers the peer's, 0 for none (RFC 6455 section 7.4)."""
+    if not code:
+        return NORMAL
+    allowed = 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
+    return code if allowed else _PROTOCOL_ERROR
 
 
 def _feed(protocol: Any, data: bytes) -> None:
