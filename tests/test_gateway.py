@@ -334,7 +334,7 @@ async def test_a_close_is_answered_as_the_protocol_wants_it(said: int | bytes, a
         socket.protocol.send_frame(Frame(Opcode.CLOSE, payload))
         socket.transport.writelines(socket.protocol.data_to_send())
         async with asyncio.timeout(3):
-            while socket.protocol.close_rcvd is None and not socket.transport.is_closing():
+            while socket.protocol.close_rcvd is None and not socket.transport.is_closing():  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         received = socket.protocol.close_rcvd
         assert received is not None
