@@ -619,6 +619,7 @@ async def test_no_more_is_read_than_a_caller_can_hear_in_a_minute() -> None:
     st.lists(st.sampled_from(["say", "interrupt", "voice", "wait"]), min_size=1, max_size=6),
 )
 @example([("One", "lost")] * 5, [True, True], ["say", "say"])
+@example([("One", "lost"), ("One", "garbled"), ("two", "lost"), ("four", "lost")], [], ["say", "voice", "interrupt"])
 def test_every_reply_ends_and_says_each_word_once(
     troubles: list[tuple[str, str]], openings: list[bool], steps: list[str]
 ) -> None:

@@ -16,13 +16,14 @@ __all__ = ["Line", "Recording", "Speech"]
 class Line:
     """A stream that was opened, and its listener."""
 
-    __slots__ = ("heard_s", "opened_s", "retired", "stream", "task")
+    __slots__ = ("closed", "heard_s", "opened_s", "retired", "stream", "task")
 
     def __init__(self, stream: TTSStream, now_s: float) -> None:
         self.stream = stream
         self.opened_s = now_s
         self.heard_s = now_s  # when anything came of it, or what it owes was asked for
         self.retired = False  # it only ends what it has begun: the settings have changed
+        self.closed = False  # or about to be: nothing is asked of it any more
         self.task: asyncio.Task[Any] | None = None
 
 

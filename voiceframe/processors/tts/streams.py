@@ -83,7 +83,7 @@ class Streams(Output):
     async def cleanup(self) -> None:
         lines, self._lines, self._line = tuple(self._lines), set(), None
         for line in lines:
-            await line.stream.aclose()
+            await self._close(line)
 
     def _whose(self) -> dict[str, Any]:
         """What all events of providers say."""
@@ -225,7 +225,11 @@ class Streams(Output):
                 self.spawn(self._close(line), name=f"{self.name} closes", lasting=True)
 
     async def _close(self, line: Line) -> None:
+        """It may be lost while it retires, and the other way round: it is closed once."""
         self._lines.discard(line)
+        if line.closed:
+            return
+        line.closed = True
         if line.task is not None:
             line.task.cancel()
         with contextlib.suppress(Exception):
