@@ -9,9 +9,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from .errors import MissingExtra
+
+try:
+    import h11
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+except ModuleNotFoundError as error:
+    raise MissingExtra.of("extra.missing", what="The gateway", package=error.name, extra="telephony") from error
 
 __all__ = ["HttpProtocol", "WebSocketProtocol"]
 
