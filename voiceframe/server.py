@@ -360,5 +360,7 @@ async def serve(
             server.should_exit = True
             waiting.cancel()
             await serving
+            if server.server_state.tasks:  # uvicorn has cancelled them, and waits for none
+                await asyncio.wait(tuple(server.server_state.tasks), timeout=1)
             await app.aclose()
         return 0 if server.started else 1
