@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from voiceframe import Call, Observer, Parallel, Processor, handles, observes
@@ -360,8 +360,24 @@ def check_order(notes: list[Notes]) -> None:
         assert in_order(other.up, one.up) is None, f"upstream, at processor {index}"
 
 
+def _shape(style: str, **kinds: list[type[Frame]]) -> Shape:
+    """A processor that only takes frames of these kinds."""
+    usual: dict[str, Any] = {"at_once": [], "later": [], "up": []}
+    rest: dict[str, Any] = {"up_later": False, "nap_ms": 0, "says": False, "swept_first": False}
+    return Shape(**(usual | kinds), style=style, **rest, on_interrupt=None, setup_ms=0)
+
+
 @given(st.lists(shapes, max_size=5), st.lists(steps, max_size=25))
 @settings(max_examples=250 * DEPTH)
+# The end waits for the task of the first, and so does what travels upstream behind it, by whatever route.
+@example(
+    [
+        _shape("return", up=[InputAudioFrame]),
+        _shape("answer upstream", later=[InputAudioFrame]),
+        _shape("answer upstream", at_once=[InputAudioFrame]),
+    ],
+    [("push", [InputAudioFrame]), ("task", 0, [InputAudioFrame], 0)],
+)
 async def test_order_sweeps_and_no_loss_in_a_line(line: list[Shape], schedule: list[tuple[Any, ...]]) -> None:
     world = World()
     workers = [

@@ -284,6 +284,8 @@ class Node:
             lane = self.lane
             if waits or (lane is not None and lane.busy) or (ends and self.tasks):
                 self.need_lane().put(frame, False)
+                if lane is None:  # what comes from now on by routes that were made before must wait here too
+                    self.engine.relink()
                 return None
             return visit(frame)
 
