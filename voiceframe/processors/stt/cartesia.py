@@ -6,7 +6,6 @@ SDK cartesia 4.2.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, ClassVar, Literal
@@ -268,20 +267,8 @@ class _Turns(STTStream):
         with contextlib.suppress(Exception):
             await self._client.close()
 
-    async def results(self) -> AsyncGenerator[STTResult, None]:
-        reader = asyncio.ensure_future(self._read())
-        try:
-            async for result in self._text.results():
-                yield result
-        finally:
-            reader.cancel()
-
-    async def _read(self) -> None:
-        try:
-            while True:
-                self._understand(await self._connection.recv())
-        except Exception as error:
-            self._text.fail(error)
+    def results(self) -> AsyncGenerator[STTResult, None]:
+        return self._text.read(self._connection.recv, self._understand)
 
     def _understand(self, event: Any) -> None:
         kind = getattr(event, "type", None)

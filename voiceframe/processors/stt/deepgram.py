@@ -397,20 +397,8 @@ class _Flux(STTStream):
         self._text.stop()
         await sockets.close(self._socket)
 
-    async def results(self) -> AsyncGenerator[STTResult, None]:
-        reader = asyncio.ensure_future(self._read())
-        try:
-            async for result in self._text.results():
-                yield result
-        finally:
-            reader.cancel()
-
-    async def _read(self) -> None:
-        try:
-            while True:
-                self._understand(await self._client.recv())
-        except Exception as error:
-            self._text.fail(error)
+    def results(self) -> AsyncGenerator[STTResult, None]:
+        return self._text.read(self._client.recv, self._understand)
 
     def _understand(self, message: Any) -> None:
         kind = getattr(message, "type", None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import Any
 
 from ...frames import Word
 from .stream import Final, Interim, STTResult
@@ -64,6 +65,24 @@ class TurnText:
             if isinstance(result, Exception):
                 raise result
             yield result
+
+    async def read(
+        self, receive: Callable[[], Awaitable[Any]], understand: Callable[[Any], None]
+    ) -> AsyncGenerator[STTResult, None]:
+        """What comes of the vendor's messages: `understand` is given each, and what it raises ends the stream."""
+        reader = asyncio.ensure_future(self._read(receive, understand))
+        try:
+            async for result in self.results():
+                yield result
+        finally:
+            reader.cancel()
+
+    async def _read(self, receive: Callable[[], Awaitable[Any]], understand: Callable[[Any], None]) -> None:
+        try:
+            while True:
+                understand(await receive())
+        except Exception as error:
+            self.fail(error)
 
     def ask(self, at_ms: float) -> None:
         """A segment is over, at this place of the audio: its words are wanted."""
