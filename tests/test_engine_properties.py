@@ -360,11 +360,11 @@ def check_order(notes: list[Notes]) -> None:
         assert in_order(other.up, one.up) is None, f"upstream, at processor {index}"
 
 
-def _shape(style: str, **kinds: list[type[Frame]]) -> Shape:
+def _shape(style: str, **what: Any) -> Shape:
     """A processor that only takes frames of these kinds."""
-    usual: dict[str, Any] = {"at_once": [], "later": [], "up": []}
-    rest: dict[str, Any] = {"up_later": False, "nap_ms": 0, "says": False, "swept_first": False}
-    return Shape(**(usual | kinds), style=style, **rest, on_interrupt=None, setup_ms=0)
+    usual: dict[str, Any] = {"at_once": [], "later": [], "up": [], "up_later": False, "nap_ms": 0}
+    rest: dict[str, Any] = {"says": False, "swept_first": False, "on_interrupt": None, "setup_ms": 0}
+    return Shape(style=style, **(usual | rest | what))
 
 
 @given(st.lists(shapes, max_size=5), st.lists(steps, max_size=25))
@@ -378,6 +378,8 @@ def _shape(style: str, **kinds: list[type[Frame]]) -> Shape:
     ],
     [("push", [InputAudioFrame]), ("task", 0, [InputAudioFrame], 0)],
 )
+# What each pushes in the sweep waits in turn behind what the next has pushed, and the end passes them all.
+@example([_shape("return", says=True), *[_shape("return", says=True, swept_first=True)] * 4], [("interrupt",)])
 async def test_order_sweeps_and_no_loss_in_a_line(line: list[Shape], schedule: list[tuple[Any, ...]]) -> None:
     world = World()
     workers = [

@@ -206,6 +206,11 @@ class Dispatcher:
         if not self._scheduled:
             self._schedule()
 
+    def rejoin(self, frame: Frame, routes: Routes, node: Node) -> None:
+        """A frame on its way waits again, behind what `node` has pushed before."""
+        self.wait_behind(frame, routes, node)
+        self._engine.moved_on()
+
     def hold(self) -> None:
         """Let every frame wait until `release()`; urgent ones do not."""
         self._ready.append((_Marker(), fixed(Route(())), None))
@@ -431,6 +436,7 @@ class Dispatcher:
             # While a frame that a processor pushed waits in the ready queue, its others join the queue behind it.
             if by is not None and by.waiting and not isinstance(routes, Route):
                 self.enqueue(made, routes, by)
+                self._engine.moved_on()
             else:
                 on_stack.append((made, routes))
         self._stack += reversed(on_stack)

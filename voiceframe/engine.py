@@ -339,8 +339,8 @@ class Engine:
         """The step behind the sink."""
         self._ending.arrived()
 
-    def upstream_done(self) -> None:
-        """A frame that travelled upstream has left a mailbox while the call ends."""
+    def moved_on(self) -> None:
+        """A frame has left a mailbox upstream, or joined the ready queue anew: a call about to close waits for it."""
         self._ending.look_afterwards()
 
     def hang_up(self, reason: str) -> None:

@@ -231,7 +231,7 @@ class Lane:
         """A frame is not here any more."""
         self.holds[upstream][frame.stream] -= 1
         if upstream and self.node.engine.ending:
-            self.node.engine.upstream_done()
+            self.node.engine.moved_on()
 
     async def _control(self, frame: Frame, handler: Handler | None, me: asyncio.Task[None] | None) -> bool:
         """A control frame's turn. Returns whether this task goes on with the lane."""

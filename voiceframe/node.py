@@ -113,7 +113,7 @@ class Node:
     def forward(self, frame: Frame, upstream: bool) -> None:
         """A frame that has waited here goes on: behind what was pushed from here before, if that still waits."""
         if self.waiting:
-            self.dispatcher.wait_behind(frame, self.continued(upstream), self)
+            self.dispatcher.rejoin(frame, self.continued(upstream), self)
         else:
             self.dispatcher.resume(frame, self.continued(upstream))
 
@@ -126,7 +126,7 @@ class Node:
     def _guard(self, upstream: bool) -> Step:
         def guard(frame: Frame) -> Frame | None:
             if self.waiting:
-                self.dispatcher.wait_behind(frame, self.continued(upstream), self)
+                self.dispatcher.rejoin(frame, self.continued(upstream), self)
                 return None
             return frame
 
