@@ -27,6 +27,8 @@ __all__ = ["describe", "load"]
 _APART_S: Final = 0.37
 _TICK_S: Final = 0.02
 _SAMPLE_S: Final = 0.005
+#: Samples after which the loop is told anew that they may pile up: far fewer than its pipe takes.
+_PILE: Final = 32
 
 #: Whose CPU time it is, by where in the package the thread is: the first that fits.
 STAGES: Final = {
@@ -60,6 +62,7 @@ class CpuByStage:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
+        self._signals = 0
         self._last: dict[int, float] = {}
         self._before: Any = None
 
@@ -74,6 +77,9 @@ class CpuByStage:
         signal.signal(signal.SIGPROF, self._before)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if not self._signals % _PILE:
+            _let_signals_pile_up()
+        self._signals += 1
         used, frames = _used(), sys._current_frames()
         main = threading.get_ident()
         for ident, seconds in used.items():
@@ -106,7 +112,10 @@ def _stage(frame: FrameType | None) -> str:
 
 
 def _let_signals_pile_up() -> None:
-    """The loop hears of each signal by a byte in a pipe. While it is held up the pipe may fill: that is no matter."""
+    """The loop hears of each signal by a byte in a pipe. While it is held up the pipe may fill: that is no matter.
+
+    Said again and again, since whoever adds a signal handler to the loop takes it back.
+    """
     wakeup = signal.set_wakeup_fd(-1)
     if wakeup != -1:
         signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
@@ -149,7 +158,6 @@ async def load(count: int, first: int, bot: Callable[[Call], Pipeline], folder: 
 
         async with switchboard.exchange, lateness() as late:
             let_interrupt()
-            _let_signals_pile_up()
             made = await asyncio.gather(*(one(number) for number in range(first, first + count)))
     lasted_s = time.perf_counter() - began
     results = [Result(each) for each in made]
