@@ -390,9 +390,11 @@ async def test_order_sweeps_and_no_loss_in_a_line(line: list[Shape], schedule: l
     between = [p for worker, note in zip(workers, notes[1:], strict=True) for p in (worker, note)]
     async with rig(notes[0], *between) as call:
         await play(world, call, workers, schedule)
-    assert call.result.reason == "completed"
     assert not world.wrong
     check_order(notes)
+    if any(event.data["code"] == "processor.overflow" for event in call.events("processor.failed")):
+        return  # processors that triple what they get fill any mailbox: the call ends then, and says so
+    assert call.result.reason == "completed"
     check_nothing_lost(world, notes, overflowed=bool(call.events("processor.overflow")))
     if any(step[0] == "replace" for step in schedule):
         return
