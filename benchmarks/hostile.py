@@ -20,15 +20,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,6 +33,7 @@ from ._hostile_attacks import Attacks
 from ._hostile_calls import Calls
 from ._hostile_server import Sample, Watched
 from ._measure import Spread
+from ._processes import process, told
 from ._report import machine
 
 __all__ = ["BOUND_MS", "Phase", "Result", "run"]
@@ -121,22 +118,22 @@ def run(
 ) -> Result:
     """So many calls, quiet and attacked by turns for so many seconds each. Raises what goes wrong in a process."""
     sids = [f"CA{number:032x}" for number in range(calls)]
-    with _process(_hostile_server.main, frozenset(sids), listener, first) as server:
-        port = _told(server, 30)
+    with process(_hostile_server.main, frozenset(sids), listener, first) as server:
+        port = told(server, 30)
         with (
-            _process(_hostile_calls.main, port, sids, first) as callers,
-            _process(_hostile_attacks.main, port, rate, seed, only) as attackers,
+            process(_hostile_calls.main, port, sids, first) as callers,
+            process(_hostile_attacks.main, port, rate, seed, only) as attackers,
         ):
-            _told(callers, 60)
-            _told(attackers, 60)
+            told(callers, 60)
+            told(attackers, 60)
             phases = _phases(time.monotonic() + 1.0, seconds / turns, turns)
             attackers.send([(phase.begin, phase.end) for phase in phases if phase.attacked])
             callers.send(phases[-1].end)
-            attacks = _told(attackers, phases[-1].end - time.monotonic() + 60)
-            came = _told(callers, phases[-1].end - time.monotonic() + 60)
+            attacks = told(attackers, phases[-1].end - time.monotonic() + 60)
+            came = told(callers, phases[-1].end - time.monotonic() + 60)
         time.sleep(_REST_S)
         server.send("stop")
-        watched = _told(server, 60)
+        watched = told(server, 60)
     result = Result(phases, watched, came, attacks)
     result.wrong = list(_wrong(result))
     return result
@@ -146,30 +143,6 @@ def _phases(begin: float, length: float, turns: int) -> list[Phase]:
     """The first word has the quiet, and the last one."""
     numbers = range(2 * turns + 1)
     return [Phase(begin + number * length, begin + (number + 1) * length, number % 2 == 1) for number in numbers]
-
-
-@contextmanager
-def _process(main: Any, *arguments: Any) -> Iterator[Connection]:
-    """A process of ours, which is gone in the end, and our end of its pipe. New ones, not forks: there are threads."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process: SpawnProcess = context.Process(target=main, args=(theirs, *arguments), daemon=True)
-    process.start()
-    theirs.close()
-    try:
-        yield ours
-        process.join(10)
-    finally:
-        if process.is_alive():
-            process.kill()
-        process.join()
-        ours.close()
-
-
-def _told(pipe: Connection, within_s: float) -> Any:
-    if not pipe.poll(max(within_s, 1.0)):
-        raise TimeoutError("a process of the benchmark says nothing")
-    return pipe.recv()
 
 
 def _wrong(result: Result) -> Iterator[str]:

@@ -16,9 +16,8 @@ from collections.abc import Sequence
 
 from . import _hostile_calls, _hostile_server
 from ._measure import Spread, ratio
+from ._processes import process, told
 from ._report import machine
-from .hostile import _process as process
-from .hostile import _told as told
 
 __all__ = ["LISTENERS", "cost", "run"]
 
