@@ -21,7 +21,7 @@ from time import perf_counter
 from voiceframe import EngineSettings
 from voiceframe.transports.loopback import TICK_MS
 
-from . import _fairness, _frames, _interruption, _setup, hearing, hostile, provider_faults
+from . import _fairness, _frames, _interruption, _setup, hearing, hostile, provider_faults, streams
 from ._fresh import fresh
 from ._measure import SMOKE, Spread, ratio
 from ._peer import ABSENT, AVAILABLE
@@ -120,6 +120,14 @@ def _of_hostile() -> Verdict:
     return Verdict("what is wrong with calls and gateway beside attackers", len(result.wrong), 0)
 
 
+def _of_streams() -> Verdict:
+    """What a call's stream costs, side by side."""
+    found = streams.run(calls=4, seconds=1, turns=1)
+    return Verdict(
+        "cost of a stream by picows, by that of websockets", found["picows"].median / found["websockets"].median, 1
+    )
+
+
 def _of_providers() -> Verdict:
     """Calls whose providers fail at random, over real sockets: none may be lost or silent."""
     tally = provider_faults.run(calls=8, at_once=8)
@@ -136,7 +144,7 @@ def _tests_beside_pipecat() -> bool:
 
 def main() -> None:
     began = perf_counter()
-    found = [*asyncio.run(verdicts()), *_of_hearing(), _of_hostile(), _of_providers()]
+    found = [*asyncio.run(verdicts()), *_of_hearing(), _of_hostile(), _of_streams(), _of_providers()]
     for verdict in found:
         print(verdict)
     if not AVAILABLE:
