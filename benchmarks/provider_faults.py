@@ -49,8 +49,8 @@ _WAVE: Final = 100
 #: Calls that are over and still known. A few are, however many there were: a connection that a model keeps knows the
 #: call that opened it.
 _KNOWN: Final = 40
-#: What may be left for each call: objects of Python, after the first wave. The known calls are part of it, some thousand
-#: objects each, now more and now fewer.
+#: What may be left for each call: objects of Python, after the first wave. The known calls are part of it, thousands of
+#: objects each, now more of them and now fewer.
 _GROWTH: Final = 60.0
 
 
