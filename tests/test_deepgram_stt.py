@@ -163,6 +163,21 @@ async def test_nova_need_not_answer_where_nothing_is_left() -> None:
 
 
 @pytest.mark.real_time
+async def test_nova_that_has_gone_deaf_does_not_take_a_short_answer_for_noise() -> None:
+    async with FakeDeepgramSTT() as fake, rig(DeepgramSTT(stt=QUICK, place=Place(fake.url), api_key="key")) as call:
+        line = Line(call)
+        await line.speaks(sound("hello"))
+        await line.until(lambda: len(line.texts) == 1)
+        fake.mute = True
+        await line.speaks(sound("yes", after_ms=100))
+        await line.until(lambda: bool(call.events("provider.lost")))
+        fake.mute = False
+        await line.until(lambda: len(line.texts) == 2)
+        assert line.texts == ["hello", "yes"]
+        assert call.events("provider.lost")[0].data["code"] == "provider.silent"
+
+
+@pytest.mark.real_time
 async def test_flux_says_when_a_turn_probably_ends_goes_on_and_ends() -> None:
     settings = DeepgramFluxSettings(eager_eot_threshold=0.4)
     async with FakeDeepgramSTT() as fake:

@@ -42,6 +42,8 @@ _ENCODINGS: Constant = {"pcm_s16le": "linear16", "mulaw": "mulaw", "alaw": "alaw
 #: An answer to `Finalize` is not promised where little audio is left to be processed. How much that is at most is an
 #: estimate: the vendor gives no number.
 _LITTLE_MS: Constant = 1_000
+#: Silence, a sample of it.
+_SILENCE: Constant = {"pcm_s16le": b"\0\0", "mulaw": b"\xff", "alaw": b"\xd5"}
 #: The vendor's limit for all keyterms together. How many tokens one has is an estimate, rather too high.
 _MOST_TOKENS: Constant = 500
 
@@ -167,6 +169,7 @@ class _Nova(STTStream):
         self._client = client
         self._socket = socket
         self._per_ms = format.bytes_per_second / 1000
+        self._silence = _SILENCE[format.encoding] * (format.rate * 2 * _LITTLE_MS // 1000)
         self._owner = owner
         self._sent_ms = 0.0
         self._final_ms = 0.0  # how far final results go
@@ -232,13 +235,15 @@ class _Nova(STTStream):
         self._asking = asyncio.ensure_future(self._nothing_left(len(self._asked)))
 
     async def _nothing_left(self, asked: int) -> None:
+        """Ask again, behind so much silence that there is something to answer about. One that hears answers then, and
+        one that is deaf while its socket lives is found out before the caller's "yes" is taken for noise."""
         try:
             await sockets.alive(self._socket)
+            if len(self._asked) == asked:
+                await self.send(self._silence)
+                await self._client.send_finalize()
         except Exception as error:
             self._results.put_nowait(error)
-            return
-        if len(self._asked) == asked:
-            self._results.put_nowait(self._end(Final("")))
 
     def _end(self, final: Final) -> Final:
         """The first segment that is over has its result."""
@@ -303,13 +308,14 @@ class _Nova(STTStream):
             until_ms=until_ms - origin_ms,
         )
         if message.from_finalize and self._asked:
-            return self._end(_last(final))
+            # Behind the end there may be silence of ours.
+            return self._end(_last(final, min(until_ms, self._asked[0]) - origin_ms))
         self._expect_answer()
         return final
 
 
-def _last(final: Final) -> Final:
-    return Final(final.text, final.confidence, final.words, final.alternatives, True, final.until_ms)
+def _last(final: Final, until_ms: float) -> Final:
+    return Final(final.text, final.confidence, final.words, final.alternatives, True, until_ms)
 
 
 class DeepgramFluxSTT(_Deepgram):
