@@ -22,6 +22,7 @@ FILE = Path(__file__).resolve().parent.parent / "docs" / "surface.txt"
 #: What users import. Everything else of the package may change without notice.
 MODULES = (
     "voiceframe",
+    "voiceframe.assistant",
     "voiceframe.audio",
     "voiceframe.call",
     "voiceframe.app",

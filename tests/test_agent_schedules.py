@@ -90,7 +90,7 @@ async def play(seed: int) -> None:
 
     def answer(request: LLMRequest) -> Any:
         requests.append(request)
-        reply = agent._reply
+        reply = agent._saying.reply
         return world.answer(request, reply.turn if reply is not None else None)
 
     llm = ScriptedLLM([answer], delay_ms=rng.choice((0, 20, 300)), word_ms=rng.choice((0, 30)), repeat=True)

@@ -226,7 +226,7 @@ async def test_help_grows_and_then_a_person_takes_over() -> None:
         await say(caller, "gargle")
         assert await caller.hears_the_end() == "handed-over"
     (handoff,) = caller.record.of("handoff.requested")
-    assert handoff.data == {"target": "desk", "reason": "no-match"}
+    assert handoff.data == {"target": "desk", "reason": "no-match", "target_kind": "person", "source": ""}
     assert caller.call.data["outcome"] == "handed-over"
     assert [e.data["count"] for e in caller.record.of("flow.reprompted")] == [1, 2, 3]
 

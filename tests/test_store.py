@@ -264,7 +264,7 @@ def test_a_store_is_its_owners_alone(tmp_path: Path) -> None:
 def test_the_schema_is_at_its_version_with_a_write_ahead_log(url: str) -> None:
     open_store(url).close()
     db = sqlite3.connect(url.removeprefix("sqlite:///"))
-    assert db.execute("PRAGMA user_version").fetchone() == (1,)
+    assert db.execute("PRAGMA user_version").fetchone() == (2,)
     assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     db.close()
 

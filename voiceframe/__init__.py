@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from .app import App as App
     from .app import Limits as Limits
+    from .assistant import Assistant as Assistant
     from .audio import Audio as Audio
     from .audio import AudioFormat as AudioFormat
     from .call import Call as Call
@@ -29,16 +30,19 @@ if TYPE_CHECKING:
     from .processor import handles as handles
     from .processor import observes as observes
     from .processors.agents import Agent as Agent
+    from .processors.guardrails import Guardrail as Guardrail
 
 _HOMES = {
     "Agent": "processors.agents",
     "App": "app",
+    "Assistant": "assistant",
     "Audio": "audio",
     "AudioFormat": "audio",
     "Call": "call",
     "CallSettings": "call",
     "Check": "checks",
     "EngineSettings": "engine",
+    "Guardrail": "processors.guardrails",
     "Heard": "call",
     "Limits": "app",
     "Observer": "processor",

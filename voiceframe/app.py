@@ -111,6 +111,7 @@ class App:
         self.draining = False
         self._gateway: Gateway | None = None
         self._closing: set[asyncio.Task[None]] = set()
+        self._afterwards: set[Callable[[int], Awaitable[object]]] = set()
 
     @property
     def sinks(self) -> tuple[Feed, ...]:
@@ -185,6 +186,7 @@ class App:
 
     async def _release(self, call: Call) -> None:
         await call.wait_ended()
+        self._afterwards.update(call.afterwards)
         self.calls.pop(call.id, None)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -206,7 +208,11 @@ class App:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Let the sinks keep what was written, and close the store that the app has opened."""
+        """Wait for the work after the calls, let the sinks keep what was written, and close the store that the app has
+        opened: five seconds for each."""
+        await asyncio.gather(*self._closing)
+        afterwards, self._afterwards = self._afterwards, set()
+        await asyncio.gather(*(wait(5_000) for wait in afterwards), return_exceptions=True)
         opened = self._store_feed
         await asyncio.gather(*(feed.drained(5_000) for feed in (*([opened] if opened else []), *self._sinks)))
         if opened is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Literal
@@ -157,6 +157,9 @@ class Call:
         self.metadata: Mapping[str, Any] = metadata or {}
         #: The application's own.
         self.data: dict[str, Any] = {}
+        #: What has work to do when the call is over. An app that stops calls each, with the time that there is in ms,
+        #: and waits for it.
+        self.afterwards: list[Callable[[int], Awaitable[object]]] = []
         self.settings = settings or _default_settings()
         self._engine_settings = engine_settings or _default_engine_settings()
         self.log = EventLog(

@@ -27,8 +27,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     _add_check(commands)
     _add_doctor(commands)
     _add_soak(commands)
+    _add_flow(commands)
+    _add_say(commands)
     _add_docs(commands)
+    _add_guard(commands)
     _add_models(commands)
+    _add_assistant(commands)
     arguments = parser.parse_args(argv)
     try:
         configure_logging(None if "VOICEFRAME_LOG_LEVEL" in os.environ else "WARNING")
@@ -261,6 +265,47 @@ def _add_soak(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser.set_defaults(run=run)
 
 
+def _add_flow(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "flow",
+        help="check, walk through and draw a dialog that is declared in YAML",
+        description="Check, walk through and draw a dialog that is declared in YAML: nobody is called, and no model, "
+        "key or tool is needed.",
+    )
+    from .flow_command import add_actions
+
+    add_actions(parser)
+
+
+def _add_say(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "say",
+        help="let a voice say something",
+        description="Let a voice say something, and write it as a WAV file: as prompts of bots and flows will sound. "
+        "Without --out it is played, where the machine has something to play it with.",
+    )
+    parser.add_argument("text", help="what is said")
+    parser.add_argument("--voice", default="", help="the voice, as the provider names it (default: the provider's)")
+    parser.add_argument("--provider", default="", help="whose voice: espeak, cartesia, deepgram … (default: settings)")
+    parser.add_argument("--language", default="", help="the language, as the provider names it")
+    parser.add_argument("--rate", type=int, default=24_000, help="samples per second (default: 24000; 8000 as a line)")
+    parser.add_argument("-o", "--out", metavar="FILE", help="the WAV file")
+
+    def run(arguments: argparse.Namespace) -> int:
+        from .say_command import say
+
+        return say(
+            arguments.text,
+            voice=arguments.voice,
+            provider=arguments.provider,
+            language=arguments.language,
+            rate=arguments.rate,
+            out=arguments.out,
+        )
+
+    parser.set_defaults(run=run)
+
+
 def _add_docs(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "docs",
@@ -313,6 +358,43 @@ def _add_models(commands: _Commands[argparse.ArgumentParser]) -> None:
         return fetch_missing(*map(Path, arguments.sources), names=arguments.names)
 
     parser.set_defaults(run=run)
+
+
+def _add_assistant(commands: _Commands[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("assistant", help="see what the calls of assistants came to")
+    actions = parser.add_subparsers(dest="action", metavar="report", required=True)
+    report = actions.add_parser(
+        "report",
+        help="runs, outcomes, tools, and the variants of experiments with confidence intervals",
+        description="Report what the calls of assistants in a store came to, and how the variants of their experiments "
+        "compare. The exit code is 1 if something is wrong with the evidence itself.",
+    )
+    report.add_argument("name", nargs="?", default="", help="one assistant (default: all)")
+    report.add_argument(
+        "--store", default="sqlite:///voiceframe.db", metavar="URL", help="(default: sqlite:///voiceframe.db)"
+    )
+    report.add_argument("--tenant", help="calls of this tenant only")
+    report.add_argument("--days", type=float, metavar="N", help="calls of the last N days only")
+    report.add_argument("--format", choices=_FORMATS, default="text")
+
+    def run(arguments: argparse.Namespace) -> int:
+        from .assistant.command import report_command
+
+        return report_command(
+            arguments.store,
+            assistant=arguments.name,
+            tenant=arguments.tenant,
+            days=arguments.days,
+            form=arguments.format,
+        )
+
+    report.set_defaults(run=run)
+
+
+def _add_guard(commands: _Commands[argparse.ArgumentParser]) -> None:
+    from .guardrails.arguments import add_guard
+
+    add_guard(commands)
 
 
 if __name__ == "__main__":

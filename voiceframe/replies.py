@@ -87,6 +87,13 @@ class Replies:
             self._protected.add(number)
         return number
 
+    def protect(self, number: int) -> None:
+        """What is said in this reply from now on may not be interrupted. One that an interruption has ended is over."""
+        reply = self.open.get(number)
+        if reply is not None and not reply.swept:
+            reply.interruptible = False
+            self._protected.add(number)
+
     def dead(self, number: int) -> bool:
         """Whether frames of this reply are dropped."""
         return number <= self.watermark and number not in self._protected

@@ -13,7 +13,7 @@ from typing import Protocol
 from .errors import StoreError
 from .events import Environment, LoggedEvent
 
-__all__ = ["CallRecord", "Store", "open_store"]
+__all__ = ["CallRecord", "Store", "check_url", "open_store"]
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -82,9 +82,15 @@ def open_store(url: str) -> Store:
 
     Raises `StoreError`: `store.url`, `store.open`, or `store.newer` if a newer Voiceframe made it.
     """
-    scheme, found, path = url.partition(":///")
-    if scheme != "sqlite" or not found or not path:
-        raise StoreError.of("store.url", url=url)
+    path = check_url(url)
     from .store_sqlite import SQLiteStore
 
     return SQLiteStore(path, url=url)
+
+
+def check_url(url: str) -> str:
+    """The path in the address of a store, which is not opened. Raises `StoreError` (`store.url`)."""
+    scheme, found, path = url.partition(":///")
+    if scheme != "sqlite" or not found or not path:
+        raise StoreError.of("store.url", url=url)
+    return path

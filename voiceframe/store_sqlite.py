@@ -21,6 +21,7 @@ from typing import Any, Final
 from .errors import StoreError
 from .events import Environment, LoggedEvent
 from .store import CallRecord
+from .store_sqlite_memories import SQLiteMemories
 
 __all__ = ["SQLiteStore"]
 
@@ -38,8 +39,8 @@ _CALLS: Final = (
 )
 
 
-class SQLiteStore:
-    """A `Store` in the file `path`, or in memory for `":memory:"`. Use `open_store(url)`.
+class SQLiteStore(SQLiteMemories):
+    """A `Store` and `MemoryStore` in the file `path`, or in memory for `":memory:"`. Use `open_store(url)`.
 
     One connection, used by one thread at a time. The file is readable by its owner only: it holds what people said.
     """

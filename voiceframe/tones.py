@@ -6,7 +6,8 @@ Levels are dBFS by RMS: 0 is a square wave at full scale, so that a sine at full
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final, TypeAlias
+import random
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import numpy as np
 
@@ -26,6 +27,7 @@ __all__ = [
     "goertzel",
     "level_dbfs",
     "mix",
+    "music",
     "noise",
     "peak_dbfs",
     "silence",
@@ -84,6 +86,60 @@ def noise(ms: int, dbfs: float = -40.0, rate: int = 8_000, seed: int = 0) -> byt
     return _pcm(samples * (_FULL * 10 ** (dbfs / 20)))
 
 
+def music(
+    ms: int,
+    style: Literal["chords", "pad", "melody", "piano", "drums", "band"] = "band",
+    dbfs: float = -22.0,
+    rate: int = 8_000,
+    seed: int = 0,
+) -> bytes:
+    """Made-up music, as it is played to those who wait; the same for the same seed.
+
+    chords: an organ, a plucked instrument or strings. pad: long chords of strings. melody: one instrument. piano: two
+    hands, plucked. drums: no notes. band: all of them.
+    """
+    rng = random.Random(seed)
+    noises = np.random.RandomState(seed)
+    count = ms * rate // 1000
+    total = np.zeros(count + 8 * rate)
+    beat = 60 / rng.randint(70, 130)
+    root = rng.choice((110.0, 123.5, 130.8, 146.8, 164.8, 196.0))
+    if style in ("chords", "pad", "band"):
+        kind = "strings" if style == "pad" else rng.choice(("organ", "pluck", "strings"))
+        at = 0.0
+        while at < ms / 1000:
+            degree, length = rng.choice((0, 3, 4, 5)), beat * (4 if style == "pad" else rng.choice((2, 4)))
+            for third in (0, 2, 4):
+                _add(total, at, 0.5 * _note(_pitch(degree + third, 2 * root), length, rate, rng, kind), rate)
+            at += length
+    if style in ("melody", "piano", "band"):
+        kind = "pluck" if style == "piano" else rng.choice(("organ", "pluck", "strings"))
+        at, degree = 0.0, rng.randint(7, 12)
+        while at < ms / 1000:
+            length = beat * rng.choice((0.5, 0.5, 1, 1, 2))
+            degree = min(16, max(5, degree + rng.choice((-2, -1, -1, 1, 1, 2))))
+            if rng.random() < 0.9:
+                _add(total, at, 0.8 * _note(_pitch(degree, root), length, rate, rng, kind), rate)
+            if style == "piano" and rng.random() < 0.5:
+                _add(total, at, 0.5 * _note(_pitch(degree - 9, root), 2 * length, rate, rng, kind), rate)
+            at += length
+    if style in ("drums", "band"):
+        gain = 1.0 if style == "drums" else 0.4
+        seconds = np.arange(12 * rate // 100) / rate
+        kick = 1.5 * np.sin(2 * np.pi * (60 + 80 * np.exp(-30 * seconds)) * seconds) * np.exp(-18 * seconds)
+        for number in range(int(ms / 1000 / (beat / 2)) + 1):
+            hat = 0.3 * np.diff(noises.standard_normal(len(seconds) + 1)) * np.exp(-60 * seconds)
+            _add(total, number * beat / 2, gain * hat, rate)
+            if number % 4 == 0:
+                _add(total, number * beat / 2, gain * kick, rate)
+            elif number % 4 == 2:
+                snare = 0.6 * noises.standard_normal(len(seconds)) * np.exp(-25 * seconds)
+                _add(total, number * beat / 2, gain * snare, rate)
+    wave = total[:count]
+    level = math.sqrt(float(wave.dot(wave)) / max(1, count))
+    return _pcm(wave * (_FULL * 10 ** (dbfs / 20) / max(level, 1e-9)))
+
+
 def silence(ms: int, rate: int = 8_000) -> bytes:
     """Zeros."""
     return bytes(2 * (ms * rate // 1000))
@@ -124,6 +180,37 @@ def goertzel(pcm: bytes, rate: int, hz: float) -> float:
     phase = (2 * math.pi * hz / rate) * np.arange(len(samples))
     value = math.hypot(float(samples.dot(np.cos(phase))), float(samples.dot(np.sin(phase))))
     return _db(value * math.sqrt(2) / len(samples) / _FULL)
+
+
+_SCALE: Final = (0, 2, 4, 5, 7, 9, 11)  # the steps of a major scale, in semitones
+
+
+def _pitch(degree: int, root: float) -> float:
+    octave, step = divmod(degree, 7)
+    return root * float(2 ** ((_SCALE[step] + 12 * octave) / 12))
+
+
+def _note(hz: float, seconds: float, rate: int, rng: random.Random, kind: str) -> Floats:
+    """A note of amplitude 1 or so, with its overtones, its beginning and its end."""
+    at = np.arange(int(seconds * rate)) / rate
+    phase = 2 * math.pi * hz * at
+    if kind == "strings":  # with some vibrato
+        phase = 2 * math.pi * hz * np.cumsum(1 + 0.003 * np.sin(2 * np.pi * 5.5 * at + 6.28 * rng.random())) / rate
+    parts = {1: 1.0, 2: 0.6, 3: 0.35, 4: 0.25, 6: 0.12} if kind == "organ" else {n: 1 / n for n in range(1, 12)}
+    wave = np.zeros(len(at))
+    for number, strength in parts.items():
+        if hz * number < 0.45 * rate:
+            decay = np.exp(-(1.5 + 0.8 * number) * at) if kind == "pluck" else 1.0
+            wave += strength * decay * np.sin(number * phase + 6.28 * rng.random())
+    attack = {"pluck": 0.004, "organ": 0.01, "strings": 0.08}[kind]
+    found: Floats = wave * np.minimum(1, at / attack) * np.minimum(1, (seconds - at) / min(0.05, seconds / 4))
+    return found
+
+
+def _add(total: Floats, at: float, wave: Floats, rate: int) -> None:
+    start = int(at * rate)
+    end = min(len(total), start + len(wave))
+    total[start:end] += wave[: max(0, end - start)]
 
 
 def _sine(hz: float, count: int, dbfs: float, rate: int) -> Floats:

@@ -57,6 +57,18 @@ class ConfigurationError(VoiceframeError):
             "The file {path} cannot be {done}: {error}.",
             "Check the path and its permissions; `voiceframe chat --help` says which files it takes.",
         ),
+        "say.rate": Explanation(
+            "{rate} Hz is not a rate of speech.",
+            "Give `--rate` 8000 to 48000 samples per second.",
+        ),
+        "say.text": Explanation(
+            "There is nothing to say.",
+            'Give a text: `voiceframe say "Hello!"`.',
+        ),
+        "say.player": Explanation(
+            "This machine has nothing to play sound with: {players}.",
+            "Write a file instead: `voiceframe say --out prompt.wav TEXT`.",
+        ),
         "agent.no-reply": Explanation(
             "The agent {agent} has no llm and says nothing of its own.",
             "Pass one, `Agent(name, instructions, llm)`, or override `reply(turn)`.",

@@ -89,6 +89,46 @@ class FlowError(VoiceframeError):
             "{where}: {error}.",
             "See the docstring of `{what}`.",
         ),
+        "flow.option": Explanation(
+            "{where}: {slot!r} can never be {value!r}.",
+            "Did you mean `{nearest}`?",
+        ),
+        "flow.file": Explanation(
+            "{where}: the flow cannot be read: {error}.",
+            "Give `Flow.load(...)` a YAML file in UTF-8; `voiceframe flow check FILE` reads it as well.",
+        ),
+        "flow.yaml": Explanation(
+            "{where}: {error}.",
+            "Mend the YAML there; `voiceframe flow check FILE` says when it is right.",
+        ),
+        "flow.unknown-key": Explanation(
+            "{where}: {what} has no {name!r}.",
+            "Did you mean `{nearest}`? `voiceframe flow schema` lists all.",
+        ),
+        "flow.missing-key": Explanation(
+            "{where}: {what} lacks {name!r}.",
+            "Add `{name}:`; `voiceframe flow schema` tells what it may be.",
+        ),
+        "flow.type": Explanation(
+            "{where}: {name!r} of {what} is {found}, and must be {expected}.",
+            "Write {name!r} as that; `voiceframe flow schema` has all the rules.",
+        ),
+        "flow.unknown-name": Explanation(
+            "{where}: there is no {kind} {name!r}.",
+            "Did you mean `{nearest}`?",
+        ),
+        "flow.not-in-yaml": Explanation(
+            "{where}: {what} cannot be written in YAML: {error}.",
+            "Keep that flow in Python, or give what it needs to `Flow.load(..., tools=[...], agents=[...])`.",
+        ),
+        "flow.script": Explanation(
+            "{where}: {error}.",
+            "See `voiceframe flow test --help` for what a line may be.",
+        ),
+        "flow.contract": Explanation(
+            "There is no preset of workflow contracts {name!r}.",
+            "Did you mean `{nearest}`?",
+        ),
     }
 
 

@@ -51,8 +51,60 @@ class TestKitError(VoiceframeError, AssertionError):
             "Write it with `voiceframe.serializers.twilio.outgoing(stream_id)`.",
         ),
         "test.tool-not-called": Explanation(
-            "{name} was not called with {arguments}. Called: {calls}.",
-            "Look at `caller.record.events` for the tool calls of the turn.",
+            "This was not called: {name}. Called: {calls}.",
+            "Look at `caller.record.tools` for the tool calls of the turn.",
+        ),
+        "test.tool-called": Explanation(
+            "{name} was called, and was not to be: {call} at {at_ms} ms.",
+            "Look at `caller.record.tools` for what was before.",
+        ),
+        "test.not-handed-off": Explanation(
+            "The caller was not handed off to {target} ({status}). Handoffs: {found}.",
+            "Look at `caller.record.handoffs` for what became of them.",
+        ),
+        "test.not-blocked": Explanation(
+            "Nothing was blocked by {rule} (stage: {stage}). What guardrails did: {found}.",
+            "Try the text by itself with `voiceframe guard try`.",
+        ),
+        "test.no-sound": Explanation(
+            "The call was not made over audio: there is {what}.",
+            'Call the bot by `dial(bot, via="audio")` or `dial(bot, via="twilio")`.',
+        ),
+        "test.rule": Explanation(
+            "{rule} cannot be asked: {reason}.",
+            "Correct the arguments of `judge(record)` and its rules.",
+        ),
+        "test.judged": Explanation(
+            "The call was judged, and has failed:\n{report}.",
+            "Look at `caller.record.transcript`, or print `judge(...).report().markdown()`.",
+        ),
+        "test.rubric": Explanation(
+            "The rubric cannot be judged by: {reason}.",
+            'Write it as `Rubric([Criterion("confirms", "The agent repeats the day before it books")])`.',
+        ),
+        "test.transcript": Explanation(
+            "The transcript cannot be judged: {reason}.",
+            "Judge a part of it, or allow more with `LLMJudge(..., max_chars=...)`.",
+        ),
+        "test.labels": Explanation(
+            "The labelled examples cannot be used: {reason}.",
+            "Label each criterion of the rubric with `Labelled(lines, labels)`.",
+        ),
+        "test.statistics": Explanation(
+            "{what} is not defined: {reason}.",
+            "Run more often, or ask for less: `repeat(scenario, runs=...)`.",
+        ),
+        "test.repeat": Explanation(
+            "The scenario cannot be repeated: {reason}.",
+            "Give a function `async def scenario(seed: int)`, or its place as `file.py:name`.",
+        ),
+        "test.repeated": Explanation(
+            "Too few of the runs have passed:\n{report}.",
+            "Run one of the failing seeds by itself: `scenario(seed)`.",
+        ),
+        "test.database": Explanation(
+            "The database {what} cannot be compared: {reason}.",
+            "Correct the arguments of `Database(source, ...)`.",
         ),
     }
 

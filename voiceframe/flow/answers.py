@@ -43,10 +43,13 @@ def expected(
             ]
             slots = [slot, *others]
             answers = bool(echoed) and not any(isinstance(s, YesNo) for s in slots)
-            digits = slot.digits
+            digits = slot.digits or state.key_count or 0
     universals = wording.universals
+    others_turn = focus in ("agent", "record")
     if focus in ("busy", "over"):
         universals = {name: phrases for name, phrases in universals.items() if name in ("person", "goodbye")}
+    if others_turn:
+        universals = {name: phrases for name, phrases in universals.items() if name == "person"}
     if not person:
         universals = {name: phrases for name, phrases in universals.items() if name != "person"}
     return Expectation(
@@ -59,6 +62,7 @@ def expected(
         digits=digits,
         asked=focus == "slot",
         echoed=echoed,
+        anything=others_turn,
     )
 
 

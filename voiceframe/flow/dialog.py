@@ -5,7 +5,7 @@
        │    └──declined── value ◀────┘                    └ "no": the next alternative, or "What should I change?"
        └─not understood, silent: help grows, then a person
 
-Each step leaves what is to be said in `texts`, events in `events`, and in `effect` what only the processor can do.
+What a step comes to is taken with `take()`.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
-from ..events import Event, FlowEntered, FlowReprompted
+from ..events import FlowOverran, FlowReprompted
 from .answers import expected, read_keys
+from .course import Course, sentence
 from .grammar import Expectation, Reading
-from .help import Focus, help_text
-from .known import Known
+from .help import help_text
+from .node import Asking
 from .settings import FlowSettings
 from .slots import Context, Slot
-from .states import AnyState, Do, End, Handoff, State
-from .template import render
+from .states import AgentNode, AnyState, End, State
 from .wording import Wording
 from .words import spoken_list
 
@@ -31,8 +31,8 @@ __all__ = ["Dialog"]
 _LAST: Final = ("goodbye",)
 
 
-class Dialog:
-    """One run through the states of a flow."""
+class Dialog(Course):
+    """One run through the states of a flow: what is asked, and what follows from the answers."""
 
     def __init__(
         self,
@@ -46,94 +46,29 @@ class Dialog:
         wording: Wording,
         context: Callable[[Mapping[str, Any]], Context],
         values: dict[str, Any],
+        double: bool = False,
     ) -> None:
-        self._states = states
-        self._slots = slots
-        self._start = start
-        self._person = person
-        self._give_up = give_up
-        self._settings = settings
-        self._wording = wording
-        self._make_context = context
-        #: What is known: slots and results of tools, by name.
-        self.values = values
-        self._known = Known(
+        """double: names in double braces are variables of the states' texts, as those in single ones are."""
+        super().__init__(
+            states,
             slots,
-            values,
-            context=self.context,
-            confirm_below=settings.confirm_below,
+            start=start,
+            person=person,
+            give_up=give_up,
+            settings=settings,
             wording=wording,
-            emit=self._emit,
+            context=context,
+            values=values,
+            double=double,
         )
-        self.state: AnyState = states[start]
-        self.focus: Focus = "state"
-        #: What is to be said, what has happened, and what is to be done about the state, since `take()`.
-        self.texts: list[str] = []
-        self.events: list[Event] = []
-        self.effect: AnyState | None = None
+        #: What can be said now.
         self.expectation: Expectation | None = None
-        self._slot: Slot[Any] | None = None  # what is asked for, or is to be confirmed
         self._echoed: tuple[str, ...] = ()  # slots that were said back with the question
-        self._history: list[tuple[str, dict[str, Any]]] = []
-        self._entered_with: dict[str, Any] = {}
-        self._fails = 0
-        self._all_fails = 0
 
-    def context(self) -> Context:
-        """What the meaning of words depends on, now."""
-        return self._make_context(self.values)
-
-    def _emit(self, event: Event) -> None:
-        self.events.append(event)
-
-    def take(self) -> tuple[str, list[Event], AnyState | None]:
-        """What the last step came to: the text to be said, the events, and the state to be acted on."""
-        made = (" ".join(text.strip() for text in self.texts if text.strip()), self.events, self.effect)
-        self.texts, self.events, self.effect = [], [], None
-        return made
-
-    # -- states
-
-    def begin(self) -> None:
-        """Enter the first state."""
-        self.enter(self._start)
-
-    def enter(self, name: str) -> None:
-        """Go to a state; say its prompt, and ask what it asks."""
-        while True:
-            self._say_echo()
-            state = self._states[name]
-            self.state = state
-            self._fails = 0
-            self._slot = None
-            self.events.append(FlowEntered(state=name))
-            self._say(state.prompt)
-            if not isinstance(state, State):
-                self.focus = "busy" if isinstance(state, Do) else "over"
-                self.effect = state
-                self._expect()
-                return
-            if state.asks:
-                break
-            assert state.to is not None
-            name = state.to
-        self._entered_with = dict(self.values)
-        for slot in state.clear:
-            self._known.forget(slot)
-        self._ask()
-
-    def tool_done(self, state: Do, value: Any, *, failed: bool) -> None:
-        """The tool of this state has answered."""
-        if failed:
-            self.enter(state.failed)
-            return
-        self.values[state.save] = value
-        self.enter(state.exit(value) or state.failed)
-
-    def _leave(self, to: str) -> None:
-        if isinstance(self.state, State):
-            self._history.append((self.state.name, self._entered_with))
-        self.enter(to)
+    @property
+    def asked(self) -> Slot[Any] | None:
+        """The slot that is asked for, or is to be confirmed."""
+        return self._slot
 
     # -- asking
 
@@ -168,7 +103,7 @@ class Dialog:
         slot = self._slot
         if self.focus == "value" and slot is not None:
             text = self._wording.perhaps if self._known.perhaps else self._wording.confirm_value
-            return text.format(value=_sentence(slot.say(self.values[slot.name])))
+            return text.format(value=sentence(slot.say(self.values[slot.name])))
         if isinstance(state, State):
             if self.focus == "confirm" and state.confirm is not None:
                 return state.confirm
@@ -192,17 +127,6 @@ class Dialog:
             person=self._person is not None,
         )
         self._echoed = tuple(echoed)
-
-    def _say(self, text: str) -> None:
-        if text:
-            self.texts.append(render(text, self.values, self._slots))
-
-    def _say_echo(self) -> tuple[str, ...]:
-        """Say what was understood; the caller can object to it in the next turn."""
-        texts, names = self._known.said_back()
-        if texts and self._settings.echo:
-            self.texts.append(f"{_sentence(', '.join(texts))}.")
-        return names
 
     # -- what the caller does
 
@@ -230,7 +154,9 @@ class Dialog:
 
     def keys(self, digits: str) -> None:
         """A turn in keys."""
-        digits = digits.removesuffix("#")
+        end = self.state.key_end if isinstance(self.state, Asking) else "#"
+        if len(digits) > 1 or end == "#":  # alone, `*` is the command
+            digits = digits.removesuffix(end)
         reading = read_keys(digits, self.focus, self.state, self._slot, self.context())
         if reading.understood:
             self._follow(reading, 1.0)
@@ -241,11 +167,27 @@ class Dialog:
         """The caller says nothing."""
         self._not_understood("no-input")
 
+    def wants_person(self, texts: Sequence[tuple[str, float]]) -> bool:
+        """Whether a turn that is for somebody else asks for a person, and for nothing but that."""
+        if self._person is None or self.expectation is None or not texts:
+            return False
+        reading = self.expectation.read(texts[0][0], self.context())
+        return reading.universal == "person" and reading.coverage > 0.99
+
+    def overrun(self) -> None:
+        """The state has lasted as long as it may."""
+        state = self.state
+        assert isinstance(state, Asking)
+        assert state.limit_ms is not None
+        self.events.append(FlowOverran(state=state.name, limit_ms=state.limit_ms))
+        failed = state.failed if isinstance(state, AgentNode) else None
+        self._give_over("limit", state.limit_to or state.give_up or failed)
+
     def _follow(self, reading: Reading, confidence: float) -> None:
-        if self.focus in ("busy", "over"):
-            if reading.universal == "person" and self._person is not None and self.focus == "busy":
+        if self.focus in ("busy", "agent", "record", "over"):
+            if reading.universal == "person" and self._person is not None and self.focus != "over":
                 self._hand_over("asked")
-            else:
+            elif self.focus in ("busy", "over"):
                 self._say(self._wording.wait if self.focus == "busy" else self._wording.goodbye)
                 if self.focus == "over":
                     self.effect = self.state
@@ -367,28 +309,19 @@ class Dialog:
             self._known.forget(last)
             self._ask(again=True)
         elif self._history:
-            name, known = self._history.pop()
-            self._known.go_back_to(known)
-            self.enter(name)
+            self.back_to(*self._history.pop())
         else:
             self._say(self._question())
-
-    def _hand_over(self, reason: str) -> None:
-        assert self._person is not None
-        self._known.fresh = []
-        text = self._wording.person
-        if reason != "asked":
-            text = f"{self._wording.not_understood[0]} {text}"
-        handoff = Handoff("person", text, target=self._person, reason=reason)
-        self.state, self.focus, self.effect = handoff, "over", handoff
-        self._say(handoff.prompt)
-        self._expect()
 
     # -- what was not understood
 
     def _not_understood(self, reason: Literal["no-match", "no-input"]) -> None:
-        if self.focus in ("busy", "over"):
+        if self.focus in ("busy", "record", "over"):
             self._follow(Reading(), 1.0)
+            return
+        if self.focus == "agent":
+            if reason == "no-input" and isinstance(self.state, AgentNode) and not self._failed(reason):
+                self._say(self._wording.no_input[min(self._fails, len(self._wording.no_input)) - 1])
             return
         if self._failed(reason):
             return
@@ -413,12 +346,17 @@ class Dialog:
         self._fails += 1
         self._all_fails += 1
         self.events.append(FlowReprompted(state=self.state.name, reason=reason, count=self._fails))
-        settings = self._settings
+        asking = self.state if isinstance(self.state, Asking) else None
         # A caller who corrects us is being understood: that may take longer.
-        bound = settings.attempts if reason in ("no-match", "no-input") else settings.attempts + 2
-        if self._fails < bound and self._all_fails < settings.most_failures:
+        bound = (asking and asking.attempts) or self._settings.attempts
+        bound += 0 if reason in ("no-match", "no-input") else 2
+        if self._all_fails >= self._settings.most_failures:
+            self._give_over(reason)
+        elif self._fails >= bound:
+            failed = asking.failed if isinstance(asking, AgentNode) else None
+            self._give_over(reason, (asking and asking.give_up) or failed)
+        else:
             return False
-        self._give_over(reason)
         return True
 
     def _astray(self, command: str) -> bool:
@@ -430,27 +368,9 @@ class Dialog:
         self._give_over(command)
         return True
 
-    def _give_over(self, reason: str) -> None:
-        self.texts.clear()
-        if self._person is not None:
-            self._hand_over(reason)
-        else:
-            assert self._give_up is not None
-            self._known.fresh = []
-            self._say(self._wording.give_up)
-            self.enter(self._give_up)
-
     def _help(self) -> str:
         person = self._person is not None
         return help_text(self.focus, self.state, self._slot, self.context(), self._wording, person=person)
-
-    def summary(self) -> str:
-        """What is known, in a line: for the person who takes over."""
-        return self._known.summary()
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _whole(reading: Reading) -> float:

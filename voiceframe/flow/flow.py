@@ -3,35 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from datetime import datetime, timezone, tzinfo
-from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Self
 
-from ..errors import FlowError
-from ..events import HandoffRequested
-from ..frames import (
-    ExpectFrame,
-    InputDTMFFrame,
-    ReplyEndedFrame,
-    ReplyStartedFrame,
-    StartFrame,
-    TextFrame,
-    UserIdleFrame,
-    UserTurnFrame,
-)
-from ..processor import Processor, handles
-from ..tools import ToolResult, call_tool
+from ..errors import FlowError, ToolError
+from ..events import Event, HandoffRequested
+from ..frames import EndFrame, Frame, UpdateSettingsFrame
+from ..processor import handles
+from ..tools import Tool, ToolResult, call_tool
 from .dialog import Dialog
+from .dump import data_of, to_yaml
+from .files import current
+from .host import Host
+from .load import Declaration
 from .places import here
+from .runner import Runner
 from .settings import FlowSettings
-from .slots import Context
-from .states import AnyState, Do, End, Handoff
+from .slots import Context, Slot
+from .states import AgentNode, AnyState, Do, End, Handoff, Message, Voicemail
+from .tape import Tape
 from .validate import checked
 from .wording import Wording
+from .zones import time_zone
 
 if TYPE_CHECKING:
     from ..call import Call
+    from ..processors.agents import Agent
 
 __all__ = ["Flow", "Transfer"]
 
@@ -39,7 +40,7 @@ __all__ = ["Flow", "Transfer"]
 Transfer = Callable[["Call", HandoffRequested], Awaitable[None]]
 
 
-class Flow(Processor):
+class Flow(Runner):
     """Runs a declared dialog; it stands where an agent stands.
 
         Flow([State("ask", slots=[day], to="bye"), End("bye", "{day}. Goodbye!")], start="ask", person="reception")
@@ -70,36 +71,158 @@ class Flow(Processor):
         settings: FlowSettings | None = None,
         wording: Wording | None = None,
     ) -> None:
-        self._zone = _zone(zone)
-        self._variables = dict(variables or {})
-        self._values = dict(values or {})
-        self._wording = wording or Wording()
-        self._states, self._slots = checked(
+        wording = wording or Wording()
+        made, slots = checked(
             tuple(states),
             start=start,
             person=person,
             give_up=give_up,
-            given={*self._variables, *self._values},
-            universals=self._wording.universals,
+            given={*(variables or ()), *(values or ())},
+            universals=wording.universals,
             place=here(),
         )
+        self._set_up(
+            made,
+            slots,
+            start=start,
+            person=person,
+            give_up=give_up,
+            zone=zone,
+            variables=variables,
+            transfer=transfer,
+            values=values,
+            settings=settings or FlowSettings.load(),
+            wording=wording,
+        )
+
+    def _set_up(
+        self,
+        states: Mapping[str, AnyState],
+        slots: Mapping[str, Slot[Any]],
+        *,
+        start: str,
+        person: str | None,
+        give_up: str | None,
+        zone: str,
+        variables: Mapping[str, str | Callable[[Call], str]] | None,
+        transfer: Transfer | None,
+        values: Mapping[str, Any] | None,
+        settings: FlowSettings,
+        wording: Wording,
+    ) -> None:
+        super().__init__()
+        self._zone = time_zone(zone)
+        self._variables = dict(variables or {})
+        self._values = dict(values or {})
+        self._wording = wording
+        self._states = states
+        self._slots = slots
         self._start = start
         self._person = person
         self._give_up = give_up
         self._transfer = transfer
-        self.settings = settings or FlowSettings.load()
+        self.settings = settings
+        self._first_events: tuple[Event, ...] = ()
+        self._begins: datetime | None = None
         self._dialog: Dialog | None = None
-        self._expected: ExpectFrame | None = None
-        self._keys = ""
-        self._key_timer: asyncio.TimerHandle | None = None
-        self._takes_keys = False
         self._tools = 0
         self._tool: tuple[Do, asyncio.Task[None]] | None = None
+        agents = [state for state in states.values() if isinstance(state, AgentNode)]
+        self._host = Host(self, agents, self._agent_failed)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        tools: Iterable[Tool[..., Any]] = (),
+        agents: Iterable[Agent] = (),
+        slots: Iterable[Slot[Any]] = (),
+        variables: Mapping[str, str | Callable[[Call], str]] | None = None,
+        transfer: Transfer | None = None,
+        values: Mapping[str, Any] | None = None,
+        settings: FlowSettings | None = None,
+        wording: Wording | None = None,
+    ) -> Self:
+        """The flow of a YAML file, for one call: `voiceframe flow schema` has its form.
+
+        tools, agents, slots: those that it may name. What the file says besides these holds before the environment;
+        `variables`, `values` and `settings` given here hold before the file.
+
+        The file is read once, and anew when it has changed: for the calls from then on. If it cannot be used then, the
+        version before stays; the calls say so in `flow.reload-failed`, and `flow.loaded` which one they go by.
+
+        Raises `FlowError` for a file that has never been right (`flow.file`, `flow.yaml`, `flow.invalid`), with file,
+        line and column of each problem, and `MissingExtra` without the extra `flows`.
+        """
+        given = {agent.name: agent for agent in agents}
+        made, events = current(
+            path,
+            tools=tools,
+            agents=given,
+            slots=slots,
+            variables=variables or (),
+            values=values or (),
+            wording=wording,
+        )
+        states = {name: _with_agent(state, given) for name, state in made.states.items()}
+        flow = cls.of(
+            replace(made, states=states),
+            variables={**made.variables, **(variables or {})},
+            transfer=transfer,
+            values=values,
+            **({"settings": settings} if settings is not None else {}),
+        )
+        flow._first_events = events
+        return flow
+
+    @classmethod
+    def of(cls, made: Declaration, **options: Any) -> Self:
+        """The flow of what a file declares, as it is: with mocks, if it was read with those."""
+        flow = cls.__new__(cls)
+        given: dict[str, Any] = {
+            "start": made.start,
+            "person": made.person,
+            "give_up": made.give_up,
+            "zone": made.zone,
+            "variables": made.variables,
+            "transfer": None,
+            "values": None,
+            "settings": FlowSettings.load(**made.settings),
+            "wording": made.wording,
+        }
+        flow._set_up(made.states, made.slots, **{**given, **options})
+        return flow
+
+    def to_yaml(self) -> str:
+        """The flow as the YAML that `Flow.load()` reads, without its tools and agents, which are named.
+
+        Raises `FlowError` (`flow.not-in-yaml`) for what only a program can say, and `MissingExtra`.
+        """
+        functions = [name for name, value in self._variables.items() if not isinstance(value, str)]
+        if functions:
+            raise FlowError.of(
+                "flow.not-in-yaml", where="variables=", what=repr(functions[0]), error="it is a function"
+            )
+        data = data_of(
+            self._states,
+            start=self._start,
+            person=self._person,
+            give_up=self._give_up,
+            zone=str(self._zone),
+            variables=dict(self._variables),
+        )
+        return to_yaml(data)
 
     @property
     def state(self) -> str:
         """The name of the state in which the dialog is."""
         return self.dialog.state.name
+
+    @property
+    def states(self) -> Mapping[str, AnyState]:
+        """The states by name."""
+        return self._states
 
     @property
     def dialog(self) -> Dialog:
@@ -108,119 +231,132 @@ class Flow(Processor):
             values = self.call.data.setdefault("slots", {})
             values.update(self._values)
             values.update({name: v if isinstance(v, str) else v(self.call) for name, v in self._variables.items()})
-            self._dialog = Dialog(
-                self._states,
-                self._slots,
-                start=self._start,
-                person=self._person,
-                give_up=self._give_up,
-                settings=self.settings,
-                wording=self._wording,
-                context=self._context,
-                values=values,
-            )
+            self._dialog = self.new_dialog(self._context, values, self.settings)
         return self._dialog
+
+    def new_dialog(
+        self, context: Callable[[Mapping[str, Any]], Context], values: dict[str, Any], settings: FlowSettings
+    ) -> Dialog:
+        """Another dialog of the same states, which belongs to no call."""
+        return Dialog(
+            self._states,
+            self._slots,
+            start=self._start,
+            person=self._person,
+            give_up=self._give_up,
+            settings=settings,
+            wording=self._wording,
+            context=context,
+            values=values,
+            double=True,
+        )
+
+    @property
+    def start(self) -> str:
+        """The name of the first state."""
+        return self._start
+
+    @property
+    def given(self) -> Mapping[str, Any]:
+        """What is known before the call: values, and the variables that are texts."""
+        return {**self._values, **{name: value for name, value in self._variables.items() if isinstance(value, str)}}
+
+    @property
+    def changing(self) -> frozenset[str]:
+        """The variables whose value depends on the call."""
+        return frozenset(name for name, value in self._variables.items() if not isinstance(value, str))
 
     def _context(self, values: Mapping[str, Any]) -> Context:
         now = datetime.fromtimestamp(self.call.clock.wall_ms() / 1000, self._zone)
+        if self._begins is not None:
+            now = self._begins + timedelta(milliseconds=self.call.clock.at_ms())
         return Context(now, self.call, values)
 
-    # -- what comes
+    def begins_at(self, moment: datetime) -> None:
+        """Let the dialog take this for the moment at which the call begins, in its own zone: for tests of hours."""
+        self._begins = moment.replace(tzinfo=self._zone)
 
-    @handles(StartFrame)
-    def on_start(self, frame: StartFrame) -> None:
-        # Turn taking makes turns of keys; where there is none (a call of text) they are collected here.
-        self._takes_keys = not any(node.proc.decides_interruptions for node in self.call.engine.nodes)
-        self.dialog.begin()
-        self._act(None)
+    # -- what the states do
 
-    @handles(UserTurnFrame)
-    def on_turn(self, frame: UserTurnFrame) -> None:
-        self._drop_keys()
-        if frame.source == "dtmf":
-            self.dialog.keys(frame.text)
-        else:
-            others = [(other.text, other.confidence) for other in frame.alternatives]
-            self.dialog.hear([(frame.text, frame.confidence), *others])
-        self._act(frame.turn)
-
-    @handles(UserIdleFrame)
-    def on_idle(self, frame: UserIdleFrame) -> UserIdleFrame:
-        if self.dialog.focus not in ("busy", "over"):
-            self.dialog.silence()
-            self._act(None)
-        return frame
-
-    @handles(InputDTMFFrame)
-    def on_key(self, frame: InputDTMFFrame) -> InputDTMFFrame:
-        if self._takes_keys:
-            if not self._keys and any(not reply.swept for reply in self.call.replies.open.values()):
-                self.interrupt("caller")
-            self._drop_keys(keep=True)
-            self._keys += frame.digit
-            digits = self._expected.digits if self._expected is not None else 0
-            if frame.digit in "#*" or len(self._keys) == digits:
-                self._end_keys()
-            else:
-                engine = self.call.engine
-                self._key_timer = engine.loop.call_later(
-                    self.settings.key_pause_ms / 1000, engine.dispatcher.in_context, self._end_keys
-                )
-        return frame
-
-    def _end_keys(self) -> None:
-        keys, self._keys = self._keys, ""
-        self._drop_keys()
-        if keys and not self.call.engine.ending:
-            turn = self.call.turns.new()
-            self.push(UserTurnFrame(turn, keys, "dtmf"))
-            self.dialog.keys(keys)
-            self._act(turn)
-
-    def _drop_keys(self, *, keep: bool = False) -> None:
-        if not keep:
-            self._keys = ""
-        if self._key_timer is not None:
-            self._key_timer.cancel()
-            self._key_timer = None
-
-    # -- what goes
-
-    def _act(self, turn: int | None) -> None:
-        """Say, write and do what the dialog has come to."""
-        text, events, effect = self.dialog.take()
-        for event in events:
-            self.emit(event)
-        if text:
-            self._speak(text, turn, interruptible=self.dialog.state.interruptible)
-        self._push_expectation()
-        if self._tool is not None and self._tool[0] is not self.dialog.state and not self._tool[0].tool.side_effects:
-            self._tool[1].cancel()  # nobody waits for it any more
+    def _do(self, effect: AnyState, turn: int | None, *, said: bool) -> None:
         if isinstance(effect, Do):
-            self._call_tool(effect, None if text else turn)
+            self._call_tool(effect, turn)
+        elif isinstance(effect, AgentNode):
+            self._let_talk(effect, turn)
+        elif isinstance(effect, Voicemail):
+            self._tape = Tape(self, effect, self._recorded)
+            if not said:
+                self._tape.begin()
         elif isinstance(effect, Handoff):
             self._hand_over(effect)
         elif isinstance(effect, End):
             self.call.data["outcome"] = effect.outcome
             self.call.end("completed")
 
-    def _speak(self, text: str, turn: int | None, *, interruptible: bool = True) -> None:
-        # A turn whose reply was interrupted takes no other; what is to be said then is said of our own accord.
-        number = self.begin_reply(turn, interruptible=interruptible) if turn is not None else 0
-        if not number:
-            turn = None
-            number = self.begin_reply(interruptible=interruptible)
-        self.push(ReplyStartedFrame(number, turn, interruptible))
-        self.push(TextFrame(text, number))
-        self.push(ReplyEndedFrame(number))
+    def _left(self) -> None:
+        state = self.dialog.state
+        if self._tool is not None and self._tool[0] is not state and not self._tool[0].tool.side_effects:
+            self._tool[1].cancel()  # nobody waits for it any more
+        if self._host.node is not None:
+            self._host.interrupted()
+            self._host.stop()
 
-    def _push_expectation(self) -> None:
-        expectation = self.dialog.expectation
-        assert expectation is not None
-        frame = ExpectFrame(expectation.jsgf, expectation.phrases, expectation.digits)
-        if self._expected is None or (frame.jsgf, frame.digits) != (self._expected.jsgf, self._expected.digits):
-            self._expected = frame
-            self.push(frame, upstream=True)
+    def _recorded(self, state: Voicemail, message: Message | None) -> None:
+        turn = self._tape.turn_at_end if self._tape is not None else None
+        self._tape = None
+        if not self.call.engine.ending and self.dialog.state is state:
+            self.dialog.recorded(state, message)
+            self._act(turn)
+
+    # -- agents
+
+    async def setup(self) -> None:
+        for event in self._first_events:
+            self.emit(event)
+        await self._host.setup(self.finish)
+
+    def _let_talk(self, state: AgentNode, turn: int | None) -> None:
+        known = self.dialog.summary()
+        asked = self._turn if self._turn is not None and self._turn.turn == turn else None
+        self._voices.speak(state)
+        self._host.begin(
+            state,
+            f"What is known of the caller's wish: {known}." if known else "",
+            asked,
+            attempts=state.attempts or self.settings.attempts,
+        )
+
+    def finish(self, outcome: str, summary: str = "") -> None:
+        """The agent that talks now is done; the dialog goes on by the exit of this outcome.
+
+        Raises `ToolError` (`tool.refused`) where none talks, or its node has no such exit.
+        """
+        state = self._host.node
+        if state is None or self.dialog.state is not state:
+            raise ToolError.of("tool.refused", tool="finish", reason="the dialog has gone on already")
+        if outcome not in state.exits:
+            reason = f"there is no outcome {outcome!r}; there are {', '.join(state.exits)}"
+            raise ToolError.of("tool.refused", tool="finish", reason=reason)
+        agent = state.agent
+        # A reply that has no words yet is the one that answers the turn: the dialog speaks in it.
+        silent = self._host.answering and not agent.spoken
+        self._host.stop()
+        self.dialog.agent_done(state, outcome, summary)
+        if silent and not self.dialog.has_words:
+            agent.utter(self._wording.wait)
+        self._act(None, utter=agent.utter if silent and self.dialog.has_words else None)
+
+    def _agent_failed(self) -> None:
+        self.dialog.agent_failed()
+        self._act(None)
+
+    @handles(EndFrame, on_interrupt="finish")
+    async def on_end(self, frame: EndFrame) -> None:
+        await self._host.end(frame)
+
+    @handles(UpdateSettingsFrame)
+    def on_settings(self, frame: UpdateSettingsFrame) -> Iterable[Frame]:
+        return self._host.settings(frame)
 
     # -- tools and people
 
@@ -252,7 +388,13 @@ class Flow(Processor):
         self._act(turn)
 
     def _hand_over(self, state: Handoff) -> None:
-        request = HandoffRequested(target=state.target, reason=state.reason, summary=self.dialog.summary())
+        request = HandoffRequested(
+            target=state.target,
+            reason=state.reason,
+            summary=self.dialog.summary(),
+            target_kind=state.target_kind,
+            number=state.target if state.target_kind == "number" else "",
+        )
         self.call.data["outcome"] = "handed-over"
         if "handoff" not in self.call.data:
             self.call.data["handoff"] = state.target
@@ -268,13 +410,19 @@ class Flow(Processor):
         await self._transfer(self.call, request)
 
     async def cleanup(self) -> None:
-        self._drop_keys()
+        self._keying.drop()
+        self._silence.stop()
+        self._limit.stop()
+        if self._tape is not None:
+            await self._tape.wait()
+        await self._host.cleanup()
 
 
-def _zone(name: str) -> tzinfo:
-    if name == "UTC":
-        return timezone.utc  # noqa: UP017  # a machine without tzdata has this one
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        raise FlowError.of("flow.zone", zone=name) from None
+def _with_agent(state: AnyState, agents: Mapping[str, Agent]) -> AnyState:
+    """The state with the agent of this call in place of the stand-in."""
+    if not isinstance(state, AgentNode):
+        return state
+    made = copy.copy(state)
+    made.agent = agents[state.agent.name]
+    made.voice = state.voice or made.agent.voice
+    return made

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from .expressions import Expr, Named, Phrases, Rules, Table
-from .slots import Context, Found, Slot
+from .slots import Context, Found, Slot, Text
 from .slots.base import spot
 from .slots.choice import NO, TYPED_NO, YES
 from .states import Intent
@@ -89,6 +89,7 @@ class Expectation:
     that is asked for first. answers: whether yes and no are answers. labels: the slots that may be named to be changed.
     digits: how many keys make an answer. asked: whether the first of the slots is what was asked for; then the others
     are said behind it, if at all, for a recognizer with a grammar. echoed: those of them that were just said back.
+    anything: whatever is said is for somebody else; only the commands are of the dialog.
     """
 
     def __init__(
@@ -103,10 +104,13 @@ class Expectation:
         digits: int = 0,
         asked: bool = False,
         echoed: Iterable[str] = (),
+        anything: bool = False,
     ) -> None:
         self.slots = tuple(slots)
         self._asked = asked
         self._echoed = tuple(slot for slot in self.slots if slot.name in set(echoed))
+        self._anything = anything
+        self._open = self.slots[0] if asked and self.slots and isinstance(self.slots[0], Text) else None
         self.intents = tuple(intents)
         self.answers = answers
         self.digits = digits
@@ -121,7 +125,9 @@ class Expectation:
 
     @cached_property
     def jsgf(self) -> str:
-        """The grammar in JSGF 1.0, lower case, numbers in words."""
+        """The grammar in JSGF 1.0, lower case, numbers in words; "" where anything may be said."""
+        if self._open is not None or self._anything:
+            return ""
         rules: Rules = {}
         lines = self._top(rules)
         body = "".join(f"<{name}> = {rule};\n" for name, rule in rules.items())
@@ -224,7 +230,9 @@ class Expectation:
             _maybe(rng, _BEFORE) + Phrases(intent.phrases).sample(rng) + self._sample_more(intent.takes, rng)
             for intent in self.intents
         ]
-        if any(self._values[slot.name].spoken for slot in self.slots):
+        if self._open is not None:
+            choices.append(["the", "light", "in", "the", "hall", "is", "broken"])
+        elif any(self._values[slot.name].spoken for slot in self.slots):
             choices += [_maybe(rng, _BEFORE) + self._sample_answer(rng, 1) for _ in range(4)]
         if self.answers:
             choices += [Phrases(YES).sample(rng) for _ in range(3)]
@@ -255,6 +263,18 @@ class Expectation:
 
     def read(self, text: str, context: Context) -> Reading:
         """What the text means here."""
+        reading = self._read(text, context)
+        meant = reading.universal or reading.intent or ((reading.no or reading.denied) and reading.values)
+        if self._open is None or (meant and reading.coverage > 0.99):
+            return reading
+        # In somebody's own words a command, or a "no", is a word like any other, unless it is all that they say.
+        said = self._open.take(text)
+        if said is None:
+            return Reading()
+        words = tokens(text)
+        return Reading(values={self._open.name: Found(0, len(words), (said,))}, coverage=1.0, words=len(words))
+
+    def _read(self, text: str, context: Context) -> Reading:
         words = tokens(text)
         hits = _best(list(self._hits(words, context)), len(words))
         reading = Reading(words=len(words))

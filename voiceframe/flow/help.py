@@ -11,8 +11,9 @@ from .words import spell, spoken_list
 
 __all__ = ["Focus", "help_text"]
 
-#: What the dialog waits for: an intent, a slot, a yes to one value or to all, what to change; a tool; or nothing more.
-Focus: TypeAlias = Literal["state", "slot", "value", "confirm", "which", "busy", "over"]
+#: What the dialog waits for: an intent, a slot, a yes to one value or to all, what to change; a tool; an agent's part;
+#: the end of a message; or nothing more.
+Focus: TypeAlias = Literal["state", "slot", "value", "confirm", "which", "busy", "agent", "record", "over"]
 
 
 def help_text(

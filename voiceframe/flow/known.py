@@ -8,7 +8,7 @@ from typing import Any
 from ..events import Event, FlowFilled
 from ..tools import plain
 from .grammar import Reading
-from .slots import Context, Found, Slot, YesNo
+from .slots import Context, Found, Slot, Text, YesNo
 from .template import say_value
 from .wording import Wording
 
@@ -65,7 +65,7 @@ class Known:
     def said_back(self) -> tuple[list[str], tuple[str, ...]]:
         """The fresh values in words, and the slots that they are of. They are not fresh any more."""
         fresh, self.fresh = self.fresh, []
-        names = tuple(name for name in fresh if name in self.values and not isinstance(self._slots[name], YesNo))
+        names = tuple(name for name in fresh if name in self.values and not isinstance(self._slots[name], YesNo | Text))
         return [self._slots[name].say(self.values[name]) for name in names], names
 
     def last_of(self, slots: Sequence[Slot[Any]]) -> str | None:
@@ -120,7 +120,7 @@ class Known:
             self._order.append(name)
             self.settle(name)
             self._sure[name] = confidence * found.sure
-            if self._sure[name] < self._confirm_below:
+            if self._sure[name] < self._confirm_below and not isinstance(slot, Text):
                 self._doubts.append(name)
             self.fresh.append(name)
             if self.values.get(name) != value:

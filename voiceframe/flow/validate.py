@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import types
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
+from functools import cached_property
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from ..errors import FlowError
+from .branch import Branch
+from .nearest import nearest
+from .node import Asking
 from .places import Place
 from .slots import Choice, Slot
-from .states import AnyState, Do, End, Handoff, Intent, State
-from .template import variables
+from .states import AgentNode, AgentResult, AnyState, Do, End, Handoff, Intent, Message, State, Voicemail
+from .template import about_call, variables
+from .validate_nodes import branch_problems, node_problems
 from .words import tokens
 
-__all__ = ["checked"]
+__all__ = ["checked", "members"]
+
+
+#: Of a result whose fields nobody has declared: it may have any.
+ANY_FIELD = "*"
 
 
 class _Edge(NamedTuple):
@@ -88,6 +96,7 @@ class _Check:
         yield from self._targets()
         yield from self._reachable()
         for state in self.states.values():
+            yield from node_problems(state)
             if isinstance(state, State):
                 yield from self._asking(state)
                 yield from self._phrases(state)
@@ -101,16 +110,18 @@ class _Check:
             yield from self._texts(state, values)
             if isinstance(state, Do):
                 yield from self._tool(state, values)
+            elif isinstance(state, Branch):
+                # What is known on some ways only may be asked for: where it is not known the case does not hold.
+                fields = {name: self._fields(name) for name in self._ever}
+                yield from branch_problems(state, self._ever, self.slots, fields)
 
     # -- the ways
 
     def _targets(self) -> Iterator[FlowError]:
         for edge in (*self._roots, *(edge for edges in self._edges.values() for edge in edges)):
             if edge.to not in self.states:
-                nearest = _nearest(edge.to, self.states)
-                yield FlowError.of(
-                    "flow.unknown-state", where=edge.place, what=edge.what, name=edge.to, nearest=nearest
-                )
+                best = nearest(edge.to, self.states)
+                yield FlowError.of("flow.unknown-state", where=edge.place, what=edge.what, name=edge.to, nearest=best)
 
     def _reachable(self) -> Iterator[FlowError]:
         reached = self._closure({edge.to for edge in self._roots})
@@ -231,7 +242,7 @@ class _Check:
                 )
 
     def _texts(self, state: AnyState, known: frozenset[str]) -> Iterator[FlowError]:
-        yield from self._text(state.prompt, "the prompt", state, state.place, known)
+        yield from self._text(state.prompt, "the prompt", state, state.place_of("prompt"), known)
         if not isinstance(state, State):
             return
         mine = known - set(state.clear)
@@ -239,19 +250,23 @@ class _Check:
         for slot in state.slots:
             yield from self._text(slot.prompt or "", f"the prompt of {slot.name!r}", state, slot.place, mine)
             mine |= {slot.name}
-        yield from self._text(state.confirm or "", "confirm=", state, state.place, everything)
+        yield from self._text(state.confirm or "", "confirm=", state, state.place_of("confirm"), everything)
         for text in state.reprompts:
-            yield from self._text(text, "a reprompt", state, state.place, known - set(state.clear))
+            yield from self._text(text, "a reprompt", state, state.place_of("reprompts"), known - set(state.clear))
 
     def _text(self, text: str, what: str, state: AnyState, where: Place, known: frozenset[str]) -> Iterator[FlowError]:
         try:
-            names = variables(text)
+            names = [(name, known) for name in variables(text)]
+            names += [(name, self._ever) for name in variables(text, optional=True)]
         except ValueError as error:
             yield FlowError.of("flow.template", where=where, text=text, error=error)
             return
-        for name in names:
+        for name, known in names:
             first, _, field = name.partition(".")
-            if first not in known or (field and field not in self._fields(first)):
+            if about_call(name):
+                continue
+            fields = self._fields(first) if field else set()
+            if first not in known or (field and field not in fields and ANY_FIELD not in fields):
                 options = [*known, *(f"{k}.{f}" for k in known for f in self._fields(k))]
                 yield FlowError.of(
                     "flow.variable",
@@ -259,19 +274,32 @@ class _Check:
                     what=what,
                     name=name,
                     state=state.name,
-                    nearest=_nearest(name, options),
+                    nearest=nearest(name, options),
                 )
+
+    @cached_property
+    def _ever(self) -> frozenset[str]:
+        """What may be known anywhere."""
+        adds = (edge.adds for edges in self._edges.values() for edge in edges)
+        return self._given.union(self.slots, *adds)
 
     def _fields(self, result: str) -> set[str]:
         """The fields that a result saved under this name may have."""
-        return {
-            field.name
-            for state in self.states.values()
-            if isinstance(state, Do) and state.save == result
-            for kind in _members(state.tool.returns)
-            if isinstance(kind, type) and dataclasses.is_dataclass(kind)
-            for field in dataclasses.fields(kind)
-        }
+        fields: set[str] = set()
+        for state in self.states.values():
+            kinds: Iterable[Any] = ()
+            if isinstance(state, Do) and state.save == result:
+                kinds = members(state.tool.returns)
+            elif isinstance(state, AgentNode) and state.save == result:
+                kinds = (AgentResult,)
+            elif isinstance(state, Voicemail) and state.save == result:
+                kinds = (Message,)
+            for kind in kinds:
+                if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+                    fields.update(field.name for field in dataclasses.fields(kind))
+                elif getattr(kind, "any_field", False):
+                    fields.add(ANY_FIELD)
+        return fields
 
     # -- tools
 
@@ -291,7 +319,7 @@ class _Check:
                         tool=tool.name,
                         name=parameter.name,
                         state=state.name,
-                        nearest=_nearest(parameter.name, known),
+                        nearest=nearest(parameter.name, known),
                     )
                 continue
             slot = self.slots.get(parameter.name)
@@ -321,22 +349,44 @@ def _edges(state: AnyState) -> Iterator[_Edge]:
             yield _Edge(f"the intent {intent.name!r}", intent.to, intent.place, drops=drops)
         if state.to is not None:
             names = frozenset(slot.name for slot in state.slots)
-            yield _Edge(f"the state {state.name!r}", state.to, state.place, adds=names)
+            yield _Edge(f"the state {state.name!r}", state.to, state.place_of("to"), adds=names)
+    elif isinstance(state, Branch):
+        for case in state.cases:
+            yield _Edge(f"a case of {state.name!r}", case.to, case.place)
+        yield _Edge(f"the branch {state.name!r}", state.to, state.place_of("to"))
+    elif isinstance(state, AgentNode):
+        for outcome, to in state.exits.items():
+            where = state.place_of(f"exits.{outcome}")
+            yield _Edge(f"the exit {outcome!r} of {state.name!r}", to, where, adds=frozenset((state.save,)))
+        yield _Edge(f"failed= of {state.name!r}", state.failed, state.place_of("failed"))
+    elif isinstance(state, Voicemail):
+        yield _Edge(f"the voicemail {state.name!r}", state.to, state.place_of("to"), adds=frozenset((state.save,)))
+        if state.empty != state.to:
+            yield _Edge(f"empty= of {state.name!r}", state.empty, state.place_of("empty", "to"))
     elif isinstance(state, Do):
         adds = frozenset((state.save,))
-        for to in (*state.exits.values(), *([state.to] if state.to else [])):
-            yield _Edge(f"an exit of {state.name!r}", to, state.place, adds=adds)
-        yield _Edge(f"failed= of {state.name!r}", state.failed, state.place)
+        for case, to in state.exits.items():
+            where = state.place_of(f"exits.{getattr(case, '__name__', case)}", f"exits.{str(case).lower()}")
+            yield _Edge(f"an exit of {state.name!r}", to, where, adds=adds)
+        if state.to:
+            yield _Edge(f"an exit of {state.name!r}", state.to, state.place_of("to"), adds=adds)
+        yield _Edge(f"failed= of {state.name!r}", state.failed, state.place_of("failed"))
+    if isinstance(state, Asking):
+        drops = frozenset(state.clear) if isinstance(state, State) else frozenset()
+        for what in ("give_up", "limit_to"):
+            to = getattr(state, what)
+            if to is not None:
+                yield _Edge(f"{what}= of {state.name!r}", to, state.place_of(what), drops=drops)
 
 
 def _is_silent(state: AnyState) -> bool:
-    return isinstance(state, Do) or (isinstance(state, State) and not state.asks)
+    return isinstance(state, Do | Branch) or (isinstance(state, State) and not state.asks)
 
 
 def _exits(state: Do) -> Iterator[FlowError]:
-    if state.to is not None:
+    if state.to is not None or getattr(state.tool, "mock", False):
         return
-    for case in _members(state.tool.returns):
+    for case in members(state.tool.returns):
         if case is type(None):
             known = None in state.exits or type(None) in state.exits
         elif isinstance(case, type):
@@ -352,10 +402,10 @@ def _exits(state: Do) -> Iterator[FlowError]:
             )
 
 
-def _members(kind: Any) -> list[Any]:
+def members(kind: Any) -> list[Any]:
     """The types and values that a return type is made of."""
     if get_origin(kind) in (Union, types.UnionType):
-        return [member for part in get_args(kind) for member in _members(part)]
+        return [member for part in get_args(kind) for member in members(part)]
     if get_origin(kind) is Literal:
         return list(get_args(kind))
     return [kind]
@@ -369,8 +419,3 @@ def _fits(given: type, taken: Any) -> bool:
     if taken is float and given is int:
         return True
     return taken is given or taken is Any
-
-
-def _nearest(name: str, options: Iterable[str]) -> str:
-    found = difflib.get_close_matches(name, list(options), n=1, cutoff=0.0)
-    return found[0] if found else "nothing of the kind is known"

@@ -9,8 +9,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .agents import Agent as Agent
     from .agents import AgentSettings as AgentSettings
+    from .agents import Destination as Destination
     from .agents import Generated as Generated
+    from .agents import HandoffRequest as HandoffRequest
+    from .agents import Squad as Squad
+    from .agents import SquadSettings as SquadSettings
+    from .agents.auditor import Auditor as Auditor
+    from .agents.auditor import AuditorSettings as AuditorSettings
     from .dtmf import InbandDTMF as InbandDTMF
+    from .guardrails import Guardrail as Guardrail
+    from .manners import HoldSettings as HoldSettings
+    from .manners import IdleSettings as IdleSettings
+    from .manners import Language as Language
+    from .manners import LanguageSettings as LanguageSettings
+    from .manners import Manners as Manners
+    from .manners import NoiseSettings as NoiseSettings
+    from .manners import VoicemailSettings as VoicemailSettings
     from .observers import AuditObserver as AuditObserver
     from .observers import LatencyObserver as LatencyObserver
     from .observers import TraceObserver as TraceObserver
@@ -58,6 +72,8 @@ _HOMES = {
     "Agent": "agents",
     "AgentSettings": "agents",
     "AuditObserver": "observers",
+    "Auditor": "agents.auditor",
+    "AuditorSettings": "agents.auditor",
     "CartesiaSTT": "stt",
     "CartesiaSTTSettings": "stt",
     "CartesiaTTS": "tts.cartesia",
@@ -70,6 +86,7 @@ _HOMES = {
     "DeepgramSTTSettings": "stt",
     "DeepgramTTS": "tts.deepgram",
     "DeepgramTTSSettings": "tts.deepgram",
+    "Destination": "agents",
     "ElevenLabsSTT": "stt",
     "ElevenLabsSTTSettings": "stt",
     "ElevenLabsTTS": "tts.elevenlabs",
@@ -78,8 +95,16 @@ _HOMES = {
     "EspeakSettings": "tts",
     "EspeakTTS": "tts",
     "Generated": "agents",
+    "HoldSettings": "manners",
+    "IdleSettings": "manners",
+    "Guardrail": "guardrails",
+    "HandoffRequest": "agents",
     "InbandDTMF": "dtmf",
+    "Language": "manners",
+    "LanguageSettings": "manners",
     "LatencyObserver": "observers",
+    "Manners": "manners",
+    "NoiseSettings": "manners",
     "OpenAIRealtime": "realtime",
     "OpenAIRealtimeSettings": "realtime",
     "OpenAISTT": "stt",
@@ -94,12 +119,15 @@ _HOMES = {
     "STT": "stt",
     "STTSettings": "stt",
     "SileroVAD": "vad",
+    "Squad": "agents",
+    "SquadSettings": "agents",
     "TTS": "tts",
     "TTSSettings": "tts",
     "TraceObserver": "observers",
     "TurnSettings": "turn",
     "Turns": "turn",
     "VADSettings": "vad",
+    "VoicemailSettings": "manners",
     "WebRTCVAD": "vad",
 }
 

@@ -62,6 +62,7 @@ class AudioCaller(BaseCaller):
                 format or PCMU_8K, conditions=line, on_word=self._on_word, on_reply=self._on_reply
             )
         super().__init__(transport)
+        self.record.sound = self
         #: What the caller speaks into: the line in memory, or a carrier's telephone.
         self.phone: Phone = phone
         self.format = phone.far.format
@@ -258,6 +259,11 @@ class AudioCaller(BaseCaller):
         return round(ended - began)
 
     # -- what was
+
+    @property
+    def began_ms(self) -> float:
+        """When the recording begins, in the call's time."""
+        return self._began_ms
 
     @property
     def bot_spoke(self) -> list[tuple[float, float]]:

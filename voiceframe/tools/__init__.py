@@ -18,6 +18,7 @@ from .calling import call_tool as call_tool
 from .context import Floor as Floor
 from .context import ToolContext as ToolContext
 from .context import ToolResult as ToolResult
+from .handoff import Handoff as Handoff
 from .parameters import Parameter as Parameter
 from .tool import AnyTool as AnyTool
 from .tool import Tool as Tool
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from .call_tools import end_task as end_task
     from .call_tools import hang_up as hang_up
     from .call_tools import send_dtmf as send_dtmf
+    from .calling_out import VoiceCall as VoiceCall
+    from .calling_out import voice_call as voice_call
     from .contracts import ToolCase as ToolCase
     from .contracts import check_tool as check_tool
     from .mcp import MCPServer as MCPServer
@@ -57,6 +60,7 @@ _HOMES = {
     "Question": "asking",
     "Spelled": "spelled",
     "ToolCase": "contracts",
+    "VoiceCall": "calling_out",
     "card_collector": "call_tools",
     "check_tool": "contracts",
     "collect_address": "call_tools",
@@ -69,11 +73,13 @@ _HOMES = {
     "end_task": "call_tools",
     "hang_up": "call_tools",
     "send_dtmf": "call_tools",
+    "voice_call": "calling_out",
 }
 
 __all__ = [
     "AnyTool",
     "Floor",
+    "Handoff",
     "Parameter",
     "Tool",
     "ToolContext",

@@ -9,6 +9,7 @@ from .choice import YesNo as YesNo
 from .date import Date as Date
 from .number import Digits as Digits
 from .number import Number as Number
+from .text import Text as Text
 from .time import Time as Time
 
-__all__ = ["Choice", "Context", "Date", "Digits", "Found", "Name", "Number", "Slot", "Time", "YesNo"]
+__all__ = ["Choice", "Context", "Date", "Digits", "Found", "Name", "Number", "Slot", "Text", "Time", "YesNo"]

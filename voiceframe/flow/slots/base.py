@@ -108,6 +108,16 @@ class Slot(ABC, Generic[T]):
 
     # -- what all have
 
+    @property
+    def own_hint(self) -> str | None:
+        """The hint that it was given, None where its type has one."""
+        return self._hint
+
+    @property
+    def has_check(self) -> bool:
+        """Whether it has a `check=`."""
+        return self._check is not None
+
     def hint(self, context: Context) -> str:
         """What may be said, as a sentence."""
         return self.default_hint(context) if self._hint is None else self._hint

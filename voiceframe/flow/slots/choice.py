@@ -49,8 +49,24 @@ class Choice(Slot[str]):
         check: Callable[[str, Context], str | None] | None = None,
     ) -> None:
         super().__init__(name, prompt, label=label, hint=hint, check=check)
-        self._options = options
+        self._options: Options | Callable[[Call], Options] = options
+        if not callable(options) and not isinstance(options, Mapping):
+            self._options = tuple(options)
         self.digits = 1
+
+    @property
+    def phrases(self) -> dict[str, tuple[str, ...]] | None:
+        """The phrases that each option was given, None where they are a function of the call."""
+        if callable(self._options):
+            return None
+        given = self._options
+        return {name: tuple(given[name]) if isinstance(given, Mapping) else () for name in given}
+
+    @property
+    def fixed_options(self) -> tuple[str, ...] | None:
+        """The names of the options, None where they are a function of the call."""
+        phrases = self.phrases
+        return None if phrases is None else tuple(phrases)
 
     def options(self, context: Context) -> dict[str, tuple[str, ...]]:
         """The options now: the phrases for each name."""

@@ -3,79 +3,63 @@
 turn committed ──▶ begin a reply ──▶ stream its text, call its tools ──▶ end the reply
      ▲                  │ interruption: cancelled; what was heard of it is what the context holds
      └──a tool asks─────┘ the next turn is its answer
+
+What is being said in the call is in `saying`; several agents (a `Squad`) may share it. Then one of them stands in the
+pipeline and takes the frames, and `_speaker` is the one that answers.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from datetime import timezone, tzinfo
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from ...call import Call
-from ...errors import CallEnded, ConfigurationError
+from ...errors import ConfigurationError, SquadError
+from ...events import AgentAdvised
 from ...frames import (
     EagerTurnFrame,
     EndFrame,
     Frame,
     HeardFrame,
-    ReplyEndedFrame,
     ReplyStartedFrame,
     StartFrame,
-    TextFrame,
     TurnResumedFrame,
     UpdateSettingsFrame,
     UserIdleFrame,
+    UserStoppedSpeakingFrame,
     UserTurnFrame,
 )
-from ...llm import LLM, LLMRequest, Message, Part, TextDelta, ToolCall, ToolSpec
+from ...llm import LLM, LLMRequest, Message, Part, ToolCall, ToolSpec
 from ...prices import prices
 from ...processor import Processor, handles, observes
+from ...tools.handoff import Handoff
 from ...tools.tool import AnyTool
 from ...tools.values import hidden_in
 from .approvals import Approval
-from .asking import Answer as Parts
-from .asking import Speculation, asked
-from .context import Answer, Called, Conversation
+from .asking import Speculation
+from .context import Note, View
 from .greeting import Greeting, Opening, prepared, voice_behind
-from .runs import Run
+from .mind import Mind
+from .remarks import Remarks
+from .saying import Saying
 from .servers import Servers
 from .settings import AgentSettings
-from .summary import summarized
-from .template import Template, values_of
+from .summary import Summaries
+from .template import Template
 from .toolbox import ToolBox
+from .voices import Voices
 
 if TYPE_CHECKING:
+    from ...node import Node
     from ...tools.mcp import MCPServer
+    from ..guardrails import AgentGuard, Guardrail
+    from .exchange import Exchange
 
 __all__ = ["Agent"]
-
-
-class _Reply:
-    """A reply that is being made."""
-
-    __slots__ = ("answer", "number", "said", "told", "turn")
-
-    def __init__(self, number: int, turn: int | None, answer: Answer) -> None:
-        self.number = number
-        self.turn = turn
-        self.answer = answer
-        self.said = False  # whether something was said in it
-        self.told = False  # whether that was more than a filler
-
-
-class _Work:
-    """What makes the text of a reply; it outlives a turn when a tool asks the caller."""
-
-    __slots__ = ("error", "said", "stopped", "task")
-
-    def __init__(self) -> None:
-        self.task: asyncio.Task[None] | None = None
-        self.error: Exception | None = None
-        self.said = False  # whether it has made words of its own
-        self.stopped = False
 
 
 class Agent(Processor):
@@ -95,6 +79,9 @@ class Agent(Processor):
         It is ready, and where the voice can prepare it also spoken, before the call is answered.
     voice: of the TTS that stands behind it; by default that one's own.
     interruptible: whether the caller may interrupt its replies.
+    description: what it is for, in a phrase: for the other agents of a `Squad`, and for a `Router`.
+    guardrail: judges what the model is asked, what tools get and return, and what is handed over. What the caller and
+        the bot say, it judges where it stands in the pipeline: see `Guardrail`.
 
     Raises `ConfigurationError` (`agent.template`, `agent.template-name`, `agent.zone`, `agent.tool`) and `ToolError`
     (`tool.twice`).
@@ -110,6 +97,8 @@ class Agent(Processor):
         greeting: Greeting | None = None,
         voice: str | None = None,
         interruptible: bool = True,
+        description: str = "",
+        guardrail: Guardrail | None = None,
         settings: AgentSettings | None = None,
     ) -> None:
         self._name = name
@@ -119,23 +108,26 @@ class Agent(Processor):
         self.greeting = greeting
         self.voice = voice
         self.interruptible = interruptible
+        self.description = description
         self._template = _template(instructions, "The instructions")
         self._opening = Opening(greeting)
-        self._conversation = Conversation(self._is_live, result_chars=self.settings.result_chars)
-        self._tools = ToolBox(self, self._conversation, _zone(self.settings.zone))
+        self._saying = Saying(self, result_chars=self.settings.result_chars)
+        self._view: View = self._saying.conversation.view
+        self._tools = ToolBox(self, self._saying.conversation, _zone(self.settings.zone))
         self._tools.questions.on_question = self._question_came
         given = list(tools)
         servers: list[MCPServer] = [tool for tool in given if hasattr(tool, "acquire")]  # type: ignore[misc]
         self._tools.add(tool for tool in given if tool not in servers)  # type: ignore[misc]
         self._servers = Servers(self, self._tools, servers)
         self._first_words = ""  # the greeting, when it is ready
-        self._reply: _Reply | None = None
-        self._work: _Work | None = None
-        self._news = asyncio.Event()
-        self._speculation: Speculation | None = None
-        self._last_round = False
+        self._mind = Mind(self)
         self._model_settings: dict[str, Any] = {}
-        self._summary: asyncio.Task[None] | None = None
+        self._summaries = Summaries(self)
+        self._remarks = Remarks(self)
+        self._guard: AgentGuard | None = guardrail.beside(self) if guardrail is not None else None
+        self._exchange: Exchange | None = None  # of the squad that it belongs to
+        self._voices = Voices(self)
+        self._saying.before_open = self._voices.sync
 
     # -- for a subclass
 
@@ -144,26 +136,16 @@ class Agent(Processor):
 
         It is cancelled when the caller interrupts. `self.context` ends with the turn. Tools: `await self.use(tool)`.
         """
-        if self.llm is None and type(self).inference is Agent.inference:
-            raise ConfigurationError.of("agent.no-reply", agent=self.name)
-        await self._servers.ready()
-        for number in range(self.settings.tool_rounds + 1):
-            self._last_round = number == self.settings.tool_rounds
-            specs = self._tools.specs()
-            calls: list[ToolCall] = []
-            async with contextlib.aclosing(self._ask(specs)) as parts:
-                async for part in parts:
-                    if isinstance(part, TextDelta):
-                        yield part.text
-                    elif isinstance(part, ToolCall):
-                        calls.append(part)
-            if not calls or self._last_round:
-                return
-            runs = await self._run(calls)
-            if any(run.tool.ends_reply and run.done.result().error is None for run in runs):
-                if self._work is not None:
-                    self._work.said = True  # by the tool, if anything
-                return
+        async with contextlib.aclosing(self._mind.answer()) as texts:
+            async for text in texts:
+                yield text
+
+    async def remark(self, note: str) -> AsyncIterator[str]:
+        """What to say about a note, of one's own accord: see `advise()`. By default what the model says, and where
+        there is none, the note as it is."""
+        async with contextlib.aclosing(self._mind.answer() if self._thinks else _said(note)) as texts:
+            async for text in texts:
+                yield text
 
     async def inference(self, messages: tuple[Message, ...], tools: tuple[ToolSpec, ...]) -> AsyncGenerator[Part, None]:
         """One request to the model. Override it to ask in a way of your own; closing it cancels the request."""
@@ -171,7 +153,7 @@ class Agent(Processor):
         request = LLMRequest(
             messages,
             tools,
-            tool_choice="none" if self._last_round and tools else "auto",
+            tool_choice="none" if self._mind.last_round and tools else "auto",
             parallel_tools=self.settings.parallel_tools,
             temperature=self.settings.temperature,
             max_tokens=self.settings.max_tokens,
@@ -188,7 +170,7 @@ class Agent(Processor):
         context. Raises `ToolError`.
         """
         called = self._tools.called(ToolCall("", tool.name, arguments))
-        self._entry().call([called])
+        self._saying.entry("a tool").call([called])
         run = self._tools.start(called, tool=tool)
         await self._tools.together([run])
         result = run.done.result()
@@ -196,13 +178,25 @@ class Agent(Processor):
             raise hidden_in(result.error, arguments, tool.secret)
         return result.value
 
+    async def hand_off(
+        self, target: str, *, reason: str = "", summary: str = "", metadata: Mapping[str, Any] | None = None
+    ) -> None:
+        """Give the caller to another specialist of the squad, or to a destination: for `reply()` of a subclass, which
+        returns then. Who takes over answers the same turn.
+
+        Raises `HandoffError` if it does not take place, and `SquadError` (`squad.outside`) where there is no squad.
+        """
+        if self._exchange is None:
+            raise SquadError.of("squad.outside", name=self.name)
+        await self._exchange.hand_over(self, Handoff(target, reason, summary, metadata or {}))
+
     # -- for everybody
 
     @property
     def context(self) -> tuple[Message, ...]:
-        """The conversation as it was heard: the caller's turns, of the bot's replies what reached the caller, and the
-        tools with their results."""
-        return self._conversation.messages()
+        """The conversation as it was heard: the caller's turns, of the bot's replies what reached the caller, the tools
+        with their results, and the notes of programs."""
+        return self._saying.conversation.messages(self._view.who)
 
     @property
     def approvals(self) -> tuple[Approval, ...]:
@@ -220,46 +214,84 @@ class Agent(Processor):
     @property
     def spoken(self) -> bool:
         """Whether the reply that is being made has words yet."""
-        return self._reply is not None and self._reply.said
+        return self._saying.spoken
 
     def utter(self, text: str, *, meanwhile: bool = False, filler: bool = False) -> None:
         """Say something in the reply that is being made, or in one of its own.
 
         meanwhile: while tools run: it stands before their results. filler: it answers nothing.
         """
-        if not text:
+        self._saying.utter(text, meanwhile=meanwhile, filler=filler)
+
+    def advise(self, text: str, *, source: str = "colleague", speak: bool = False) -> None:
+        """Tell the agent something, as a program or an operator: it is in the next request to the model, marked as
+        information that the caller has not said, and never part of the instructions.
+
+        source: who tells it, for the model and the log.
+        speak: the agent says something about it of its own accord (`remark()`) as soon as nobody speaks and nothing
+            waits for an answer; where a turn of the caller comes first, its answer takes care of it.
+        """
+        if not text.strip() or self.call.engine.ending:
             return
-        if self._reply is None and not self._open(None):
-            return
-        reply = self._reply
-        assert reply is not None
-        before = reply.answer.said
-        if meanwhile or (reply.answer.parts[-1].calls and before):
-            # Sentences of different origin must not run together, and the voice must not wait for what comes behind.
-            text = text if not before or before[-1].isspace() or text[0].isspace() else f" {text}"
-            text = text if not meanwhile or text[-1].isspace() else f"{text} "
-        if not text.isspace():
-            reply.said = True
-            reply.told = reply.told or not filler
-        reply.answer.say(text, meanwhile=meanwhile)
-        self.push(TextFrame(text, reply.number))
+        self.emit(AgentAdvised(agent=self._speaker.name, source=source, speak=speak, text=text))
+        note = Note(source, text)
+        self._saying.conversation.note(note)
+        if speak:
+            self._front._remarks.add(note)
+
+    # -- one that stands in the pipeline, and those that speak there
+
+    @property
+    def _front(self) -> Agent:
+        """The one that stands in the pipeline."""
+        return self._saying.agent
+
+    @property
+    def _speaker(self) -> Agent:
+        """The one that answers now."""
+        return self
+
+    def _join(self, front: Agent) -> None:
+        """Belong to another agent, which stands in the pipeline."""
+        self._saying, self._voices = front._saying, front._voices
+        self._tools.join(front._tools)
+        self._view = View(self.name)
+
+    def _everybody(self) -> list[Agent]:
+        """All that may speak."""
+        return [self]
+
+    def _adopt(self, node: Node | None) -> None:
+        """Work in the place of another agent."""
+        self._node = node
+
+    def _named(self, name: str) -> Agent | None:
+        """Who of those that may speak has this name."""
+        return self if name == self.name else None
 
     # -- the life of the call
 
     async def setup(self) -> None:
-        voice = voice_behind(self)
-        if voice is not None and self.voice is not None:
-            voice.voice = self.voice
-            voice.configure({"voice": self.voice})
-        self._instructions(strict=True)
+        self._adopt(self._node)
+        self._voices.begin()
+        self._begin()
+        await self._prepare_greeting(self._speaker)
+
+    def _begin(self) -> None:
+        """Check what can be wrong, and connect in the background."""
+        self._mind.instructions(strict=True)
         prices()  # a file of prices that cannot be read is known now, and not when somebody waits for an answer
         if self.llm is not None:
             self.spawn(self.llm.warm(), name=f"{self.name} warms its model", lasting=True)
         self._servers.begin()
-        instructions = self._instructions()
-        self._first_words = await self._opening.words(
-            self, self._values(), lambda prompt: self._complete(prompt, instructions)
+
+    async def _prepare_greeting(self, who: Agent, opening: Opening | None = None) -> None:
+        mind = who._mind
+        instructions = mind.instructions()
+        self._first_words = await (opening or who._opening).words(
+            who, mind.values(), lambda prompt: mind.complete(prompt, instructions)
         )
+        voice = voice_behind(self)
         if self._first_words and voice is not None:
             name = f"{self.name} prepares its greeting"
             self.spawn(prepared(self, voice, self._first_words), name=name, lasting=True)
@@ -269,16 +301,17 @@ class Agent(Processor):
 
     @handles(StartFrame)
     def on_start(self, frame: StartFrame) -> None:
-        if not self._first_words or not self._open(None, interruptible=self.settings.greeting_interruptible):
+        interruptible = self._speaker.settings.greeting_interruptible
+        if not self._first_words or not self._saying.open(None, interruptible=interruptible):
             return
         self.utter(self._first_words)
-        self._close()
+        self._saying.close()
 
     @handles(EndFrame, on_interrupt="finish")
     async def on_end(self, frame: EndFrame) -> None:
         """What has side effects is finished by now; nobody waits for the rest any more."""
-        self._drop_speculation()
-        self._stop_work()
+        self._saying.drop_speculation()
+        self._saying.stop()
         await self._tools.stop("the call has ended")
 
     # -- turns
@@ -288,88 +321,56 @@ class Agent(Processor):
         # An interruption may have come with this turn: what was heard of the reply that it cut belongs before the turn.
         for cut in [reply for reply in self.call.replies.open.values() if reply.swept]:
             await cut
-        question = self._tools.questions.current
-        self._conversation.turn(frame.turn, self._as_text(frame, private=question is not None and question.private))
+        saying, question = self._saying, self._tools.questions.current
+        saying.conversation.turn(frame.turn, self._as_text(frame, private=question is not None and question.private))
         if question is None:
-            self._stop_work()  # it may be at work without a turn: a question was given up in silence
-            self._close()
-        if not self._open(frame.turn):
-            self._drop_speculation()
+            saying.stop()  # it may be at work without a turn: a question was given up in silence
+            saying.close()
+        if not saying.open(frame.turn, interruptible=self._speaker.interruptible):
+            saying.drop_speculation()
             return
         try:
-            if question is not None and self._work is not None:
-                self._drop_speculation()
+            if question is not None and saying.work is not None:
+                saying.drop_speculation()
+                saying.work.said = False  # in this reply
                 self._tools.questions.hear(frame)
                 self._question_came()
             else:
-                self._begin(frame)
-            await self._until_done_or_asking()
+                self._tools.questions.drop()  # of tools for which no work waits
+                saying.begin(lambda: self.reply(frame))
+            await saying.until(lambda: self._tools.questions.waits)
         except asyncio.CancelledError:
             # A question that a tool has put to the caller waits for the next turn, and so does the work behind it.
             if self._tools.questions.current is None:
-                self._stop_work()
+                saying.stop()
             raise
         finally:
-            self._close()
-
-    def _begin(self, turn: UserTurnFrame) -> None:
-        work = self._work = _Work()
-        work.task = self.spawn(self._make(work, turn), name=f"{self.name} replies", lasting=True)
-
-    async def _make(self, work: _Work, turn: UserTurnFrame) -> None:
-        """Make the reply, to its end."""
-        try:
-            async with contextlib.aclosing(self.reply(turn)) as pieces:  # type: ignore[type-var]
-                async for text in pieces:
-                    if work.stopped:
-                        return
-                    if text:
-                        work.said = work.said or not text.isspace()
-                        self.utter(text)
-                        await self.drain()  # a model may write faster than anybody speaks
-            if not work.stopped and not work.said and self._reply is not None and not self._reply.told:
-                self._apologize(work)
-        except Exception as error:
-            if not work.stopped:
-                self.fail(error)
-                self._apologize(work)
-        finally:
-            self._drop_speculation()
-            if self._work is work:
-                self._work = None
-                self._news.set()
-                if self._reply is not None and self._reply.turn is None:
-                    self._close()  # one that was opened for this work alone
-            if not self.call.engine.finished:
-                self._summarize()
-
-    def _apologize(self, work: _Work) -> None:
-        """The model has failed, or said nothing. What is said already may be a filler, after which nobody speaks."""
-        if work.said:
-            return
-        heard = self._reply is not None and self._reply.said
-        self.utter(self.settings.apology or (self.call.settings.reprompt if heard else ""))
-
-    async def _until_done_or_asking(self) -> None:
-        while self._work is not None and not self._tools.questions.waits:
-            self._news.clear()
-            await self._news.wait()
-
-    def _stop_work(self) -> None:
-        work, self._work = self._work, None
-        if work is not None and work.task is not None:
-            work.stopped = True
-            work.task.cancel()
+            saying.close()
 
     def _question_came(self) -> None:
         """A tool asks the caller: in the reply that is being made, or in one of its own."""
         text = self._tools.questions.say()
         if text:
-            own = self._reply is None
+            own = self._saying.reply is None
             self.utter(text, meanwhile=True)
             if own:
-                self._close()
-        self._news.set()
+                self._saying.close()
+        self._saying.news.set()
+
+    async def _remark_on(self, note: str) -> None:
+        """Say something about a note, in a reply of its own, while nobody speaks."""
+        saying = self._saying
+        if not saying.open(None, interruptible=self._speaker.interruptible):
+            return
+        reply = saying.reply
+        saying.begin(lambda: self.remark(note))
+        await saying.until(lambda: self._tools.questions.waits)
+        if saying.reply is reply:
+            saying.close()
+
+    @observes(UserStoppedSpeakingFrame)
+    def on_silence(self, frame: UserStoppedSpeakingFrame) -> None:
+        self._remarks.fell_silent()
 
     @handles(UserIdleFrame)
     def on_idle(self, frame: UserIdleFrame) -> Frame:
@@ -377,164 +378,74 @@ class Agent(Processor):
             self._tools.questions.silence()
         return frame
 
-    # -- replies
-
-    def _open(self, turn: int | None, *, interruptible: bool | None = None) -> bool:
-        """Begin a reply. False if it would come too late."""
-        interruptible = self.interruptible if interruptible is None else interruptible
-        number = self.begin_reply(turn, interruptible=interruptible)
-        if not number:
-            return False
-        self._reply = _Reply(number, turn, self._conversation.answer(number))
-        self.push(ReplyStartedFrame(number, turn, interruptible))
-        return True
-
-    def _close(self) -> None:
-        """Nothing is added to the reply. Also when the model has failed: its turn is not left waiting."""
-        reply, self._reply = self._reply, None
-        if reply is not None:
-            self.push(ReplyEndedFrame(reply.number))
-
-    def _is_live(self, number: int) -> bool:
-        reply = self.call.replies.get(number)
-        return reply is not None and not reply.swept
-
-    def _entry(self) -> Answer:
-        """The entry of the context for what is done now."""
-        if self._reply is None and not self._open(None):
-            raise CallEnded.of("call.ended", call=self.call.id, reason=self.call.reason, what="a tool")
-        assert self._reply is not None
-        return self._reply.answer
+    # -- what is heard
 
     @observes(ReplyStartedFrame)
     def on_other_reply(self, frame: ReplyStartedFrame) -> None:
         """Others speak as well (`call.say()`): their words have their place from now on."""
-        self._conversation.answer(frame.reply)
+        self._saying.conversation.answer(frame.reply)
 
     @handles(HeardFrame, upstream=True, concurrent=True)
     def on_heard(self, frame: HeardFrame) -> Frame:
-        self._conversation.heard(frame.reply, frame.text)
+        self._saying.conversation.heard(frame.reply, frame.text)
         return frame
 
     # -- asking the model
 
-    def _values(self) -> dict[str, Any]:
-        return values_of(self.call, self.name, self._tools.zone)
-
-    def _instructions(self, *, strict: bool = False) -> str:
-        if callable(self.instructions):
-            return self.instructions(self.call)
-        return self._template.fill(self._values(), strict=strict)
+    @property
+    def _thinks(self) -> bool:
+        """Whether it can be asked anything."""
+        return self.llm is not None or type(self).inference is not Agent.inference
 
     def _as_text(self, frame: UserTurnFrame, *, private: bool) -> str:
         if private:
             return "(This is kept private.)"
         if frame.source == "dtmf":
             return f"(Keys pressed: {frame.text})"
-        return frame.text.strip() or self.settings.unrecognized
+        return frame.text.strip() or self._speaker.settings.unrecognized
 
-    def _messages(self, specs: Sequence[ToolSpec], extra: str = "") -> tuple[Message, ...]:
-        return self._conversation.request(self._instructions(), specs, budget=self.settings.context_tokens, extra=extra)
-
-    def _ask(self, specs: tuple[ToolSpec, ...]) -> Parts:
-        """Ask the model, or take the answer for which it was asked already."""
-        messages = self._messages(specs)
-        speculation, self._speculation = self._speculation, None
-        if speculation is not None:
-            if speculation.answers(messages):
-                return speculation.parts()
-            speculation.drop()
-        return self._asked(messages, specs)
-
-    def _asked(self, messages: tuple[Message, ...], specs: tuple[ToolSpec, ...]) -> Parts:
-        return asked(self, self.llm, self.inference(messages, specs), self._model_settings.get("model", ""))
-
-    async def _complete(self, prompt: str, instructions: str) -> str:
-        """A text by the model that is no part of the conversation."""
-        head = (Message("system", instructions),) if instructions else ()
-        text = ""
-        parts = self._asked((*head, Message("user", prompt)), ())
-        async with contextlib.aclosing(parts):
-            async for part in parts:
-                if isinstance(part, TextDelta):
-                    text += part.text
-        return text
-
-    async def _run(self, calls: Sequence[ToolCall]) -> list[Run]:
-        """Call tools side by side, until all have returned."""
-        entry = self._entry()
-        if entry.said and not entry.said[-1].isspace():
-            self.utter(" ")  # the voice need not wait for what comes behind
-        made: list[Called] = []
-        for call in calls:
-            made.append(self._tools.called(call, made))
-        entry.call(made)
-        runs = [self._tools.start(called, call.error) for called, call in zip(made, calls, strict=True)]
-        await self._tools.together(runs)
-        return runs
+    def _tidy(self) -> None:
+        """A reply was made: the caller listens."""
+        self._summaries.look()
 
     # -- eager turns
 
     @handles(EagerTurnFrame)
     def on_eager(self, frame: EagerTurnFrame) -> Frame:
-        self._drop_speculation()
-        custom = type(self).reply is not Agent.reply or (self.llm is None and type(self).inference is Agent.inference)
-        if self.settings.eager and not custom and self._work is None and self._tools.questions.current is None:
-            specs = self._tools.specs()
-            self._last_round = False
-            messages = self._messages(specs, extra=frame.text.strip())
-            parts = self._asked(messages, specs)
-            self._speculation = Speculation(self, messages, parts)
+        saying = self._saying
+        saying.drop_speculation()
+        if saying.work is None and self._tools.questions.current is None:
+            saying.speculation = self._speculate(frame.text.strip())
         return frame
+
+    def _speculate(self, text: str) -> Speculation | None:
+        """Ask the model for the answer to a turn that is not committed."""
+        custom = type(self).reply is not Agent.reply
+        return None if custom or not self.settings.eager or not self._thinks else self._mind.speculate(text)
 
     @handles(TurnResumedFrame)
     def on_resumed(self, frame: TurnResumedFrame) -> Frame:
-        self._drop_speculation()
+        self._saying.drop_speculation()
         return frame
-
-    def _drop_speculation(self) -> None:
-        speculation, self._speculation = self._speculation, None
-        if speculation is not None:
-            speculation.drop()
-
-    # -- the context
-
-    def _summarize(self) -> None:
-        """Have old turns summarized, if there are many, while the caller listens."""
-        settings = self.settings
-        if not settings.summarize or (self._summary is not None and not self._summary.done()):
-            return
-        if self.llm is None and type(self).inference is Agent.inference:
-            return
-        if self._conversation.size() <= settings.context_tokens * settings.summarize_at:
-            return
-        until, text = self._conversation.old(settings.keep_turns)
-        if text:
-            self._summary = self.spawn(self._summarized(until, text), name=f"{self.name} summarizes", lasting=True)
-
-    async def _summarized(self, until: int, text: str) -> None:
-        try:
-            summary = await self._complete(*summarized(text, self.settings.context_tokens))
-        except Exception as error:
-            self.fail(error)  # the oldest turns are left out then, without one
-            return
-        if summary.strip():
-            self._conversation.summarize(until, " ".join(summary.split()))
 
     # -- settings
 
     @handles(UpdateSettingsFrame)
-    def on_settings(self, frame: UpdateSettingsFrame) -> Iterable[Frame]:
+    def on_settings(self, frame: UpdateSettingsFrame) -> None:
         """Those of `AgentSettings`, and `instructions`, `model` (a name for the same vendor), `llm`, `voice`."""
-        if frame.target != self.name:
-            return ()
-        changes = dict(frame.changes)
-        out: list[Frame] = []
+        self._voices.changed(frame)
+        agent = self._named(frame.target)
+        if agent is not None:
+            agent._change(frame.changes)
+            self._voices.sync()
+
+    def _change(self, settings: Mapping[str, Any]) -> None:
+        changes = dict(settings)
         if "instructions" in changes:
             instructions = changes.pop("instructions")
             template = _template(instructions, "The instructions")
             if not callable(instructions):
-                template.fill(self._values())
+                template.fill(self._mind.values())
             self.instructions, self._template = instructions, template
         if "llm" in changes:
             self.llm = changes.pop("llm")
@@ -543,13 +454,13 @@ class Agent(Processor):
             self._model_settings = {"model": changes.pop("model")}
         if "voice" in changes:
             self.voice = changes.pop("voice")
-            voice = voice_behind(self)
-            if voice is not None:
-                out.append(UpdateSettingsFrame(voice.name, {"voice": self.voice}))
         if changes:
             self.settings = self.settings.replace(**changes)
             self._tools.zone = _zone(self.settings.zone)
-        return out
+
+
+async def _said(text: str) -> AsyncGenerator[str, None]:
+    yield text
 
 
 def _template(text: object, where: str) -> Template:

@@ -39,9 +39,8 @@ class Approvals:
         self._agent = agent
         self.wishes: dict[str, Wish] = {}
 
-    async def asked(self, run: Run) -> None:
+    async def asked(self, run: Run, waited_ms: int) -> None:
         """Wait until an operator agrees. Raises `ToolError` if they do not."""
-        waited_ms = self._agent.settings.approval_ms
         approval = Approval(run.called.id, run.tool.name, masked(run.called.arguments, run.tool.secret))
         wish = Wish(approval, asyncio.get_running_loop().create_future())
         self.wishes[run.called.id] = wish

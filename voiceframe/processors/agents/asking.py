@@ -106,6 +106,7 @@ class Speculation:
     """An answer to a turn that has probably ended: asked for already, spoken only if the turn is committed."""
 
     def __init__(self, owner: Processor, messages: tuple[Message, ...], parts: Answer) -> None:
+        self._owner = owner
         self._messages = messages
         self._made: list[TextDelta | ToolCall | Stop] = []
         self._news = asyncio.Event()
@@ -127,9 +128,9 @@ class Speculation:
             self._over = True
             self._news.set()
 
-    def answers(self, messages: tuple[Message, ...]) -> bool:
-        """Whether it was asked the same. Instructions may have a new time of day in them, which changes nothing."""
-        return self._error is None and _talk(messages) == _talk(self._messages)
+    def answers(self, messages: tuple[Message, ...], owner: Processor) -> bool:
+        """Whether `owner` has asked the same. Instructions may have a new time of day in them: that changes nothing."""
+        return self._error is None and self._owner is owner and _talk(messages) == _talk(self._messages)
 
     async def parts(self) -> Answer:
         """The answer, from its beginning. Closing it drops the request."""

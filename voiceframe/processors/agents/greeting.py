@@ -67,7 +67,7 @@ def voice_behind(agent: Agent) -> TTS | None:
     from ..tts import TTS
 
     nodes = agent.call.engine.nodes
-    place = next((at for at, node in enumerate(nodes) if node.proc is agent), 0)
+    place = next((at for at, node in enumerate(nodes) if node is agent._node), 0)
     return next((node.proc for node in nodes[place:] if isinstance(node.proc, TTS)), None)
 
 

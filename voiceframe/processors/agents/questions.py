@@ -19,6 +19,7 @@ __all__ = ["Questions"]
 class Asked:
     """A question that the caller is to answer."""
 
+    run: Run
     question: Question[Any]
     answer: asyncio.Future[None]
     #: Whether it was said.
@@ -49,7 +50,7 @@ class Questions:
         """Put a question behind those that are asked already, and wait for the answer."""
         if run.alone:  # the caller talks of something else by now
             raise run.cancelled()
-        asked = Asked(question, asyncio.get_running_loop().create_future())
+        asked = Asked(run, question, asyncio.get_running_loop().create_future())
         self.asked.append(asked)
         run.asking = True
         try:
@@ -58,8 +59,9 @@ class Questions:
             await asked.answer
         finally:
             run.asking = False
-            first = self.asked[0] is asked
-            self.asked.remove(asked)
+            first = asked in self.asked and self.asked[0] is asked
+            if asked in self.asked:
+                self.asked.remove(asked)
             if first and self.asked:
                 self._begin(self.asked[0])
             elif first and not self._agent.call.engine.finished:
@@ -67,6 +69,15 @@ class Questions:
         if question.failure:
             raise question.error(run.tool.name)
         return question.value
+
+    def drop(self) -> None:
+        """Nobody waits for the answers any more: the caller talks of something else."""
+        dropped, self.asked = self.asked, []
+        for asked in dropped:
+            if not asked.answer.done():
+                asked.answer.set_exception(asked.run.cancelled())
+        if dropped:
+            self._agent.push(ExpectFrame(), upstream=True)
 
     def _begin(self, asked: Asked) -> None:
         asked.question.begin(self._agent.call, self._zone())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ...call import Call
 from ...errors import ToolError
@@ -14,6 +14,9 @@ from ...frames import Frame
 from ...tools.context import ToolResult
 from ...tools.tool import AnyTool
 from .context import Called
+
+if TYPE_CHECKING:
+    from .saying import InHand
 
 __all__ = ["Caller", "History", "Nothing", "Run"]
 
@@ -91,6 +94,13 @@ class Run:
     why: str = ""  # why it was cancelled
     alone: bool = False  # nobody waits for it any more
     replaced: bool = False
+    ends: bool = False  # nothing more is asked of the model that has called it
+    said_in: InHand | None = None  # the reply in which that was said in its place
+    text: str = ""  # what the model is told of its result, in place of that
+
+    def over(self, reply: InHand | None) -> bool:
+        """Whether nothing more is to be said in this reply by the model that has called it."""
+        return self.ends and (self.said_in is None or reply is None or reply is self.said_in)
 
     def cancelled(self) -> ToolError:
         """What the model is told of one that was cancelled."""

@@ -1,10 +1,10 @@
-"""How an agent talks, and how long its parts may take."""
+"""How agents, squads and routers talk, and how long their parts may take."""
 
 from __future__ import annotations
 
 from ...settings import Settings, setting
 
-__all__ = ["AgentSettings"]
+__all__ = ["AgentSettings", "RouterSettings", "SquadSettings"]
 
 
 class AgentSettings(Settings, prefix="AGENT"):
@@ -40,3 +40,24 @@ class AgentSettings(Settings, prefix="AGENT"):
         default=60_000, doc="time for which a call of a tool with the same arguments is a duplicate", ge=0
     )
     approval_ms: int = setting(default=60_000, doc="time in which an operator must approve a tool", ge=1)
+
+
+class SquadSettings(Settings, prefix="SQUAD"):
+    """How far the specialists of a squad may go in one turn of the caller."""
+
+    max_handoffs: int = setting(default=2, doc="how often a turn may be given on to another specialist", ge=0)
+    max_tool_rounds: int = setting(
+        default=5, doc="rounds of tools in one turn, of all specialists together, after which one has to answer", ge=0
+    )
+    policy_ms: int = setting(
+        default=2_000, doc="time in which the handoff policy, and the context policy, must have answered", ge=1
+    )
+
+
+class RouterSettings(Settings, prefix="ROUTER"):
+    """How long a router may think, and how often."""
+
+    budget_ms: int = setting(default=1_500, doc="time in which the classifier must have answered", ge=1)
+    turns: int = setting(
+        default=1, doc="turns of the caller that are classified until a target fits; the fallback answers them", ge=1
+    )

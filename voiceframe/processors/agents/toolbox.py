@@ -11,22 +11,25 @@ import asyncio
 import difflib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import tzinfo
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from ...errors import ConfigurationError, ToolError
+from ...errors import ConfigurationError, HandoffError, ToolError
 from ...flow.template import say_value
 from ...frames import ToolCallFrame, ToolResultFrame
 from ...llm import ToolCall, ToolSpec
 from ...tools.asking import Agree, Question
 from ...tools.calling import call_tool
 from ...tools.context import ToolResult
+from ...tools.handoff import Handoff
 from ...tools.tool import AnyTool
 from ...tools.values import as_text, masked, plain, without_secrets
 from .approvals import Approvals
 from .context import Called
+from .guarding import guard_of, judged_arguments, judged_result
 from .questions import Questions
 from .runs import Caller, History, Nothing, Run
 
@@ -52,11 +55,18 @@ class ToolBox:
     runs: list[Run] = field(default_factory=list)
     questions: Questions = field(init=False)
     approvals: Approvals = field(init=False)
+    #: What becomes of a `Handoff` that a tool returns: what is kept as its result. None where there is nobody else.
+    on_handoff: Callable[[Run, ToolResult], Awaitable[ToolResult]] | None = None
     _numbers: int = 0
 
     def __post_init__(self) -> None:
         self.questions = Questions(self.agent, lambda: self.zone)
         self.approvals = Approvals(self.agent)
+
+    def join(self, other: ToolBox) -> None:
+        """Share what goes on with another one: the caller is asked one thing at a time, and nothing is done twice."""
+        self.conversation, self.open, self.runs = other.conversation, other.open, other.runs
+        self.questions, self.approvals = other.questions, other.approvals
 
     def add(self, tools: Iterable[AnyTool]) -> None:
         """Raises `ToolError` (`tool.twice`) for a name that is taken, `ConfigurationError` for what is no tool."""
@@ -79,7 +89,7 @@ class ToolBox:
         while id in taken:
             id = f"{call.id or self.agent.name}-{self._numbers}"
             self._numbers += 1
-        return Called(id, call.name, dict(call.arguments), opaque=call.opaque)
+        return Called(id, call.name, dict(call.arguments), opaque=call.opaque, by=self.agent.name)
 
     def start(self, called: Called, error: str = "", tool: AnyTool | None = None) -> Run:
         """Begin a call. error: why it cannot be made, as the model's vendor says."""
@@ -107,15 +117,17 @@ class ToolBox:
 
     async def _decide(self, run: Run) -> None:
         """Find out whether it may run, and run it."""
-        tool, arguments = run.tool, run.called.arguments
+        tool, guard = run.tool, guard_of(self.agent)
         try:
-            bound = tool.bind(arguments)
+            if guard is not None:
+                await judged_arguments(guard, run)
+            bound = tool.bind(run.called.arguments)
             run.key = f"{tool.name} {json.dumps(plain(bound), sort_keys=True, default=str)}"
             again = await self._duplicate(run)
             self.runs.append(run)
             await self._agreed(run, bound, again)
         except ToolError as error:
-            self._refuse(run, error, arguments)
+            self._refuse(run, error, run.called.arguments)
             return
         # What has begun and has side effects is finished, also by a call that ends.
         finishes = tool.side_effects and tool.on_interrupt == "finish"
@@ -129,13 +141,23 @@ class ToolBox:
 
     async def _work(self, run: Run) -> ToolResult:
         try:
-            owner, called = cast("Processor", self.agent), run.called
-            result = await call_tool(owner, run.tool, called.arguments, called.id, floor=_Place(self, run))
+            owner, called, guard = cast("Processor", self.agent), run.called, guard_of(self.agent)
+            judge = partial(judged_result, guard, run) if guard is not None else None
+            result = await call_tool(owner, run.tool, called.arguments, called.id, floor=_Place(self, run), judge=judge)
+            if isinstance(result.value, Handoff):
+                result = await self._handed_over(run, result)
         except asyncio.CancelledError:
             self._keep(run, ToolResult(error=run.cancelled()))
             raise
         self._keep(run, result)
         return result
+
+    async def _handed_over(self, run: Run, result: ToolResult) -> ToolResult:
+        """A tool wants somebody else to go on with the caller."""
+        if self.on_handoff is not None:
+            return await self.on_handoff(run, result)
+        handoff = result.value
+        return replace(result, value=None, error=HandoffError.of("handoff.nobody", target=handoff.target))
 
     def _refuse(self, run: Run, error: ToolError, arguments: Mapping[str, Any]) -> None:
         """It does not run; the log shows that it was wanted."""
@@ -153,7 +175,7 @@ class ToolBox:
         if result.error is not None:
             self.conversation.result(run.called, str(result.error), failed=True)
         else:
-            self.conversation.result(run.called, as_text(result.value, run.tool.returns))
+            self.conversation.result(run.called, run.text or as_text(result.value, run.tool.returns))
         if run in self.open:
             self.open.remove(run)
         run.done.set_result(result)
@@ -216,8 +238,14 @@ class ToolBox:
         tool = run.tool
         now = asyncio.get_running_loop().time()
         within_s = self.agent.settings.duplicate_ms / 1000
-        self.runs = [r for r in self.runs if not r.done.done() or now - r.ended_s < within_s]
-        others = [r for r in self.runs if r.key == run.key and not (r.done.done() and r.done.result().error)]
+        self.runs[:] = [r for r in self.runs if not r.done.done() or now - r.ended_s < within_s]
+        others = [
+            r
+            for r in self.runs
+            if r.key == run.key
+            and (r.tool is run.tool or r.called.by == run.called.by)  # two agents may call other things by one name
+            and not (r.done.done() and r.done.result().error)
+        ]
         if not others or tool.on_duplicate == "allow":
             return False
         other = others[-1]
@@ -242,7 +270,7 @@ class ToolBox:
         """Raises `ToolError` if the caller or the operator does not agree."""
         confirm = run.tool.confirm
         if confirm == "operator":
-            await self.approvals.asked(run)
+            await self.approvals.asked(run, self.agent.settings.approval_ms)
             if not again:
                 return
         if not confirm and not again:

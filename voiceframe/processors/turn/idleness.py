@@ -28,6 +28,13 @@ class Idleness:
         if self.settings.idle_ms:
             self._timer.after(self.settings.idle_ms, self._over)
 
+    def configure(self, settings: TurnSettings) -> None:
+        """Use these from now on; silence that is being counted is counted anew if it is to be another time."""
+        before, self.settings = self.settings.idle_ms, settings
+        if before != settings.idle_ms and self._timer.armed:
+            self._timer.stop()
+            self.begin()
+
     def stop(self) -> None:
         """Somebody says something."""
         self._timer.stop()

@@ -31,6 +31,11 @@ class Timer:
         """Call at this media time."""
         self.after(at_ms - self._owner.call.clock.at_ms(), callback)
 
+    @property
+    def armed(self) -> bool:
+        """Whether it is going to call."""
+        return self._handle is not None
+
     def stop(self) -> None:
         if self._handle is not None:
             self._handle.cancel()

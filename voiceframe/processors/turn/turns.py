@@ -11,7 +11,9 @@ What it decides by lies beside it: `utterance` (what was said), `own_voice` (wha
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from difflib import SequenceMatcher
+from typing import Any
 
 from ...errors import RecognitionError
 from ...events import SpeechDiscarded, SpeechEnded, SpeechStarted
@@ -81,6 +83,7 @@ class Turns(Processor):
         self._covered = 0  # transcriptions that are still to come of speech that is part of a turn already
         self._eager = EagerTurn(self, lambda: self._utterance.text)
         self._idleness = Idleness(self, self.settings, busy=self._is_busy)
+        self._excuses: list[Callable[[], bool]] = []
         # the bot
         self._bot = OwnVoice()
         self._barge_in = BargeIn(self)
@@ -127,6 +130,8 @@ class Turns(Processor):
 
     def _note_pause(self, began_ms: int) -> None:
         """Tell the analyzer of a pause after which the caller has gone on, be it one that ended their turn."""
+        if self.call.turns.silence is not None:
+            return  # on hold, say: who speaks now may be somebody else, and nobody answers
         utterance = self._utterance
         if utterance.stretches:
             pause_ms = max(0, began_ms - utterance.ended_ms)
@@ -327,7 +332,8 @@ class Turns(Processor):
             self._user_stopped()
             self._idleness.begin()
             return
-        self._committed_ms = utterance.ended_ms
+        # A turn that the bot is not to answer was not cut short because it has not.
+        self._committed_ms = utterance.ended_ms if self.call.turns.silence is None else -1
         self._told = "" if self._by_provider else utterance.interim.strip()
         if self._by_provider:
             self._early = f"{self._early} {text}".strip()
@@ -526,6 +532,7 @@ class Turns(Processor):
             or self._bot.audible
             or self.call.replies.open
             or self.call.engine.ending
+            or any(check() for check in self._excuses)
         )
 
     # -- the life of the call
@@ -561,9 +568,18 @@ class Turns(Processor):
     @handles(UpdateSettingsFrame)
     def on_settings(self, frame: UpdateSettingsFrame) -> None:
         if frame.target == self.name:
-            self.settings = self._idleness.settings = self.settings.replace(**frame.changes)
-            if self._own_analyzer:
-                self.analyzer = _analyzer(self.settings)
+            self.configure(**frame.changes)
+
+    def configure(self, **changes: Any) -> None:
+        """Change some of its settings: before the call, or in it. Raises `ConfigurationError`."""
+        self.settings = self.settings.replace(**changes)
+        self._idleness.configure(self.settings)
+        if self._own_analyzer:
+            self.analyzer = _analyzer(self.settings)
+
+    def excuse(self, check: Callable[[], bool]) -> None:
+        """Count no silence of the caller for as long as `check()` is true, for what only others know of."""
+        self._excuses.append(check)
 
     async def cleanup(self) -> None:
         for timer in (
