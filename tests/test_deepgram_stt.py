@@ -163,6 +163,23 @@ async def test_nova_need_not_answer_where_nothing_is_left() -> None:
 
 
 @pytest.mark.real_time
+async def test_nova_says_which_of_many_languages_it_has_heard() -> None:
+    settings = DeepgramSTTSettings(language="multi")
+    async with (
+        FakeDeepgramSTT() as fake,
+        rig(DeepgramSTT(settings, stt=QUICK, place=Place(fake.url), api_key="key")) as call,
+    ):
+        line = Line(call)
+        fake.languages = ["es", "en"]
+        await line.speaks(sound("hello"))
+        await line.until(lambda: len(line.texts) == 1)
+        fake.languages = []
+        await line.speaks(sound("yes"))
+        await line.until(lambda: len(line.texts) == 2)
+        assert [frame.language for frame in line.of(TranscriptionFrame)] == ["es", "multi"]
+
+
+@pytest.mark.real_time
 async def test_nova_that_has_gone_deaf_does_not_take_a_short_answer_for_noise() -> None:
     async with FakeDeepgramSTT() as fake, rig(DeepgramSTT(stt=QUICK, place=Place(fake.url), api_key="key")) as call:
         line = Line(call)

@@ -70,6 +70,7 @@ class _Segment:
         "confidence",
         "expect",
         "fed_ms",
+        "language",
         "lost",
         "origin_ms",
         "over",
@@ -89,6 +90,7 @@ class _Segment:
         self.words: list[Word] = []
         self.confidence = 1.0
         self.alternatives: tuple[Alternative, ...] = ()
+        self.language = ""  # that was heard, if the recognizer has said
         self.timer: asyncio.TimerHandle | None = None
 
     def clear(self) -> None:
@@ -97,6 +99,7 @@ class _Segment:
         self.words.clear()
         self.confidence = 1.0
         self.alternatives = ()
+        self.language = ""
 
 
 #: Where the recognizers are that can be chosen by name.
@@ -340,6 +343,7 @@ class STT(Processor):
             segment.parts.append(result.text)
             segment.confidence = min(segment.confidence, result.confidence)
             origin = round((segment.origin_ms or 0.0) if self.fed == "speech" else self._now_ms() - self._sent_ms)
+            segment.language = result.language or segment.language
             segment.words += [Word(w.text, w.start_ms + origin, w.end_ms + origin) for w in result.words]
         segment.alternatives = result.alternatives if len(segment.parts) <= 1 else ()
         if result.last and segment.over:
@@ -368,7 +372,7 @@ class STT(Processor):
         self.push(
             TranscriptionFrame(
                 text,
-                self.language,
+                segment.language or self.language,
                 segment.confidence if text else 0.0,
                 words=tuple(segment.words),
                 alternatives=segment.alternatives,

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import math
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 from typing import Final as Constant
 
@@ -306,16 +307,13 @@ class _Nova(STTStream):
             tuple(Alternative(other.transcript, other.confidence) for other in found[1:]),
             last=False,
             until_ms=until_ms - origin_ms,
+            language=(best.languages or ("",))[0],  # of `multi`: the one with the most words
         )
         if message.from_finalize and self._asked:
             # Behind the end there may be silence of ours.
-            return self._end(_last(final, min(until_ms, self._asked[0]) - origin_ms))
+            return self._end(replace(final, last=True, until_ms=min(until_ms, self._asked[0]) - origin_ms))
         self._expect_answer()
         return final
-
-
-def _last(final: Final, until_ms: float) -> Final:
-    return Final(final.text, final.confidence, final.words, final.alternatives, True, until_ms)
 
 
 class DeepgramFluxSTT(_Deepgram):

@@ -204,7 +204,7 @@ class _Scribe(STTStream):
                     for w in message.get("words") or ()
                     if w.get("type", "word") == "word"
                 )
-                yield Final(message["text"].strip(), words=words)
+                yield Final(message["text"].strip(), words=words, language=message.get("language_code") or "")
             elif kind == "commit_throttled":  # there was next to nothing to be committed
                 if self._began:
                     self._began.pop(0)

@@ -30,6 +30,7 @@ class Final:
     last: whether this ends the segment. Parts before it have False; their texts and its own are joined by spaces.
     until_ms: how far the words given until now cover the audio, counted as those of `words`; None if that is not known.
         When the connection is lost, audio behind it is recognized again; without it the segment is, from its beginning.
+    language: which one was heard (BCP 47), where the recognizer finds that out; else empty.
     """
 
     text: str
@@ -38,6 +39,7 @@ class Final:
     alternatives: tuple[Alternative, ...] = ()
     last: bool = True
     until_ms: float | None = None
+    language: str = ""
 
 
 @dataclass(slots=True, frozen=True)

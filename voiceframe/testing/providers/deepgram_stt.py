@@ -37,6 +37,8 @@ class FakeDeepgramSTT(FakeRecognizer):
         #: How long Nova takes to change its hints, and those that it was told last.
         self.configure_ms = 0
         self.keyterms: list[str] = []
+        #: Which languages it hears when it is asked for `multi`.
+        self.languages: list[str] = []
         self._pending: asyncio.Task[None] | None = None
 
     def authorized(self, asked: Asked) -> bool:
@@ -79,8 +81,10 @@ class FakeDeepgramSTT(FakeRecognizer):
                 await self.think()
                 # Where little is left to process there is no answer at all.
                 if rest or self.says or ear.now_ms - until_ms > 500:
-                    rest = self.result(rest)
-                    await socket.send(_results(rest, until_ms, ear.now_ms, final=True, from_finalize=True))
+                    found = _results(self.result(rest), until_ms, ear.now_ms, final=True, from_finalize=True)
+                    if query.get("language") == "multi":
+                        found["channel"]["alternatives"][0]["languages"] = self.languages
+                    await socket.send(found)
                 given, until_ms = len(ear.words), ear.now_ms
             if kind == "CloseStream":
                 await socket.send(_metadata(ear.now_ms))
