@@ -12,6 +12,15 @@ TEXTS = st.text("abc {}:#'\"-?!éß\n\t&*%@`|>", min_size=1, max_size=20).filter
 )
 WORDS = st.lists(st.sampled_from(["red", "green", "blue", "cold", "warm"]), min_size=1, max_size=3, unique=True)
 
+SLOTS: list[dict[str, Any]] = [
+    {"kind": "choice", "options": ["violet", "orange"]},
+    {"kind": "number", "high": 50},
+    {"kind": "date", "latest_days": 30, "closed": ["Sunday"]},
+    {"kind": "yes_no"},
+    {"kind": "digits", "length": 6, "shortest": 4},
+    {"kind": "time", "earliest": "08:00"},
+]
+
 
 @st.composite
 def flows(draw: st.DrawFn) -> dict[str, Any]:
@@ -20,18 +29,7 @@ def flows(draw: st.DrawFn) -> dict[str, Any]:
     to = st.sampled_from([*names, "last"])
     slots: dict[str, Any] = {}
     for name in draw(st.lists(st.sampled_from(["tint", "count", "when", "sure", "code"]), max_size=4, unique=True)):
-        slots[name] = draw(
-            st.sampled_from(
-                [
-                    {"kind": "choice", "options": ["violet", "orange"]},
-                    {"kind": "number", "high": 50},
-                    {"kind": "date", "latest_days": 30, "closed": ["Sunday"]},
-                    {"kind": "yes_no"},
-                    {"kind": "digits", "length": 6, "shortest": 4},
-                    {"kind": "time", "earliest": "08:00"},
-                ]
-            )
-        ) | {"prompt": draw(TEXTS)}
+        slots[name] = {**draw(st.sampled_from(SLOTS)), "prompt": draw(TEXTS)}
     nodes: dict[str, Any] = {}
     for name in names:
         kind = draw(st.sampled_from(["listen", "menu", "collect", "tool", "agent", "voicemail"]))

@@ -44,8 +44,10 @@ def parrot(call: Call) -> Agent:
     return Parrot("parrot", greeting="Hello!")
 
 
-async def called(assistant: Assistant, *lines: str, seed: int = 0, data: dict[str, Any] | None = None) -> Caller:
-    """A call of the assistant, which is over."""
+async def called(
+    assistant: Assistant, *lines: str, seed: int = 0, data: dict[str, Any] | None = None, waits: bool = True
+) -> Caller:
+    """A call of the assistant, which is over. waits: so is the work behind it."""
 
     async def bot(call: Call) -> Pipeline:
         call.data.update(data or {})
@@ -55,6 +57,8 @@ async def called(assistant: Assistant, *lines: str, seed: int = 0, data: dict[st
         for line in lines:
             await caller.says(line)
             await caller.listens()
+        if not waits:
+            caller.call.afterwards.clear()
     return caller
 
 
@@ -372,7 +376,7 @@ async def test_a_hook_does_not_hold_up_the_end_of_its_call() -> None:
         await asyncio.sleep(20)
 
     assistant = Assistant(parrot, after=[slow])
-    caller = await called(assistant)
+    caller = await called(assistant, waits=False)
     assert caller.call.ended
     assert asyncio.get_running_loop().time() < 5
     assert came(caller, "after.due", "after.done") == [("after.due", {"hooks": ["slow"]})]
@@ -469,7 +473,7 @@ async def test_stopping_waits_so_long_and_then_gives_up_and_says_so() -> None:
         raise RuntimeError("down")
 
     assistant = Assistant(parrot, after=[slow, After(broken, backoff_ms=50_000)])
-    caller = await called(assistant)
+    caller = await called(assistant, waits=False)
     loop = asyncio.get_running_loop()
     began = loop.time()
     assert await assistant.drain(10_000) is False
@@ -494,7 +498,7 @@ async def test_a_thousand_calls_that_end_at_once_are_not_a_thousand_requests_at_
         running -= 1
 
     assistant = Assistant(parrot, after=[slow])
-    callers = [await called(assistant, seed=seed) for seed in range(60)]
+    callers = [await called(assistant, seed=seed, waits=False) for seed in range(60)]
     assert await assistant.drain(60_000)
     assert most == 16
     done = [came(caller, "after.done") for caller in callers]

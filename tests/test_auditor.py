@@ -821,14 +821,21 @@ async def failure(pipeline: Sequence[Processor], auditor: Auditor) -> Any:
     return failed
 
 
+async def refusal(pipeline: Sequence[Processor], auditor: Auditor) -> AuditorError:
+    """Why a pipeline was refused."""
+    with pytest.raises(AuditorError) as caught:
+        async with rig(*pipeline, observers=[auditor]):
+            pass
+    return caught.value
+
+
 async def test_whom_it_listens_to_is_found_or_named_and_else_the_call_does_not_begin() -> None:
     one, two = Agent("one", llm=ScriptedLLM([])), Agent("two", llm=ScriptedLLM([]))
-    assert "auditor.no-voice" in str((await failure([], Auditor(auditing(ScriptedLLM([]))))).personal)
-    assert "auditor.which-voice" in str((await failure([one, two], Auditor(auditing(ScriptedLLM([]))))).personal)
-    one, two = Agent("one", llm=ScriptedLLM([])), Agent("two", llm=ScriptedLLM([]))
-    wrong = await failure([one, two], Auditor(auditing(ScriptedLLM([])), of="twoo"))
-    assert "auditor.unknown-voice" in str(wrong.personal)
-    assert "`two`" in str(wrong.personal)
+    assert (await refusal([], Auditor(auditing(ScriptedLLM([]))))).code == "auditor.no-voice"
+    assert (await refusal([one, two], Auditor(auditing(ScriptedLLM([]))))).code == "auditor.which-voice"
+    wrong = await refusal([one, two], Auditor(auditing(ScriptedLLM([])), of="twoo"))
+    assert wrong.code == "auditor.unknown-voice"
+    assert "`two`" in wrong.fix
 
 
 async def test_of_several_agents_it_advises_the_one_that_it_names() -> None:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flow_maker import flows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.flow_maker import flows
 from voiceframe.demo.clinic import STATES
 from voiceframe.errors import FlowError, MissingExtra
 from voiceframe.flow import AgentNode, Do, End, Flow, FlowSettings, Intent, State, Text, Wording, YesNo
@@ -23,6 +23,7 @@ from voiceframe.flow.document import MOST_BYTES, MOST_DEPTH, MOST_NODES, parse
 from voiceframe.flow.dump import data_of, to_yaml
 from voiceframe.flow.kinds import NODES, schema
 from voiceframe.flow.load import Declaration, read
+from voiceframe.flow.manual import markdown
 from voiceframe.pipeline import Pipeline
 from voiceframe.processors import Agent
 from voiceframe.testing import Caller, dial
@@ -148,6 +149,11 @@ async def test_agents_are_the_ones_of_the_call(tmp_path: Path) -> None:
 def test_the_shipped_schema_is_the_one_of_the_code() -> None:
     shipped = (ROOT / "docs/flow.schema.json").read_text("utf-8")
     assert shipped == json.dumps(schema(), indent=2) + "\n", "voiceframe flow schema > docs/flow.schema.json"
+
+
+def test_the_tables_of_the_page_are_those_of_the_code() -> None:
+    page = (ROOT / "docs/flow.md").read_text("utf-8")
+    assert page.partition("## All that a file may have\n\n")[2] == markdown(), "see voiceframe/flow/manual.py"
 
 
 def test_the_schema_takes_what_the_reader_takes() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import wave
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, time, timezone
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.test_tts import HumTTS
 from voiceframe.call import Call
 from voiceframe.errors import FlowError
 from voiceframe.flow import (
@@ -44,10 +46,12 @@ from voiceframe.frames import (
 )
 from voiceframe.llm import ToolCall
 from voiceframe.pipeline import Pipeline
-from voiceframe.processors import Agent
-from voiceframe.testing import Caller, ScriptedLLM, dial
+from voiceframe.processors import Agent, Squad, Turns
+from voiceframe.processors.vad import EnergyVAD
+from voiceframe.testing import Caller, ScriptedLLM, ScriptedSTT, dial
 from voiceframe.testing.record import CallTranscript
 from voiceframe.testing.run import Rig, rig
+from voiceframe.tones import goertzel, level_dbfs, tone
 from voiceframe.transports.text import TextTransport
 
 END = End("end", "Goodbye.")
@@ -615,3 +619,126 @@ def test_what_cannot_work_about_a_node_is_refused(states: list[AnyState], code: 
     assert code in found
     assert words in found[code]
     assert "tests/test_flow_nodes.py:" in found[code]
+
+
+# -- a voicemail with sound
+
+
+def sound_bot(path: Path, words: dict[int, str], **options: Any) -> Callable[[Call], Pipeline]:
+    def bot(call: Call) -> Pipeline:
+        return Pipeline(
+            [
+                call.transport.input(),
+                EnergyVAD(),
+                ScriptedSTT(words),
+                Turns(),
+                voicemail(path, **options)(call),
+                HumTTS(),
+                call.transport.output(),
+            ]
+        )
+
+    return bot
+
+
+def kept(path: str) -> tuple[int, bytes]:
+    """The rate and the sound of a file that nobody else may read."""
+    assert Path(path).stat().st_mode & 0o777 == 0o600
+    with wave.open(path) as file:
+        assert (file.getnchannels(), file.getsampwidth()) == (1, 2)
+        return file.getframerate(), file.readframes(file.getnframes())
+
+
+async def test_the_sound_of_a_message_is_kept_from_the_beep_to_the_silence(tmp_path: Path) -> None:
+    async with dial(sound_bot(tmp_path, {5_000: "this is Ann"}, silence_ms=2_000), via="audio") as caller:
+        await caller.listens()
+        await caller.plays(tone(300, 1_500, -20.0))
+        await caller.waits(800)
+        await caller.plays(tone(300, 700, -20.0))
+        assert await caller.hears_the_end() == "completed"
+        rate = caller.transport.far.format.rate
+        levels = [goertzel(caller.received[at : at + 640], rate, 440.0) for at in range(0, 64_000, 640)]
+        assert max(levels) > -13  # the beep; the voice hums more quietly
+    (recorded,) = caller.record.of("flow.recorded")
+    assert recorded.data["reason"] == "silence"
+    assert recorded.personal == {"text": "this is Ann"}
+    assert Path(recorded.data["path"]).parent == tmp_path
+    rate, pcm = kept(recorded.data["path"])
+    length_ms = len(pcm) // 2 * 1000 // rate
+    assert length_ms == pytest.approx(recorded.data["duration_ms"], abs=2)
+    loud = [at for at in range(0, len(pcm), rate // 5) if level_dbfs(pcm[at : at + rate // 5]) > -30]
+    spoken_ms = len(loud) * 100
+    assert spoken_ms == pytest.approx(2_200, abs=300)  # both parts of it, and nothing of the bot's
+    assert length_ms - spoken_ms >= 2_000
+
+
+async def test_a_message_is_whole_when_the_caller_hangs_up_in_it(tmp_path: Path) -> None:
+    async with dial(sound_bot(tmp_path, {}), via="audio") as caller:
+        await caller.listens()
+        await caller.plays(tone(300, 3_000, -20.0))
+        await caller.hangs_up()
+    (recorded,) = caller.record.of("flow.recorded")
+    assert recorded.data["reason"] == "hangup"
+    rate, pcm = kept(recorded.data["path"])
+    assert len(pcm) // 2 * 1000 // rate >= 2_900
+
+
+async def test_a_disk_that_fails_takes_the_sound_and_not_the_message(tmp_path: Path) -> None:
+    (tmp_path / "full").write_text("a file, and no folder")
+    bot = sound_bot(tmp_path / "full", {5_000: "this is Ann"}, silence_ms=2_000)
+    async with dial(bot, via="audio") as caller:
+        await caller.listens()
+        await caller.plays(tone(300, 3_000, -20.0))
+        assert await caller.hears_the_end() == "completed"
+    (recorded,) = caller.record.of("flow.recorded")
+    assert recorded.data["reason"] == "failed"
+    assert recorded.data["path"] == ""
+    assert recorded.personal == {"text": "this is Ann"}
+    assert caller.call.data["outcome"] == "message"
+
+
+async def test_a_private_call_keeps_no_sound(tmp_path: Path) -> None:
+    async with dial(sound_bot(tmp_path, {}, silence_ms=2_000), via="audio") as caller:
+        await caller.listens()
+        with caller.call.private():
+            await caller.plays(tone(300, 3_000, -20.0))
+            await caller.waits(3_500)
+    (recorded,) = caller.record.of("flow.recorded")
+    assert level_dbfs(kept(recorded.data["path"])[1]) < -60
+
+
+async def test_a_squad_may_be_the_agent_and_each_voice_is_its_own() -> None:
+    seen: list[str] = []
+
+    class Voice(HumTTS):
+        voice = "own"
+
+        def on_settings(self, frame: UpdateSettingsFrame) -> None:
+            self.voice = frame.changes["voice"]
+            seen.append(self.voice)
+
+    class Desk(Agent):
+        async def reply(self, turn: UserTurnFrame) -> AsyncIterator[str]:
+            yield f"{self.name} says {turn.text}."
+            if "bill" in turn.text and self.name == "triage":
+                await self.hand_off("billing")
+            if "done" in turn.text:
+                finish(self.call, "done")
+
+    squad = Squad([Desk("triage", voice="anna"), Desk("billing", voice="bert")], start="triage")
+    states: list[AnyState] = [
+        State("menu", "Well?", slots=[YesNo("go")], to="talk"),
+        AgentNode("talk", squad, exits={"done": "end"}, failed="end"),
+        State("end", "Anything else?", slots=[YesNo("more")], to="bye"),
+        End("bye", "Goodbye."),
+    ]
+    async with rig(Flow(states, start="menu", person="desk"), Voice()) as running:
+        for number, text in enumerate(("yes", "a bill", "done"), 1):
+            running.push(UserTurnFrame(number, text))
+            await asyncio.sleep(0.1)
+        assert running.call.data["squad"]["specialist"] == "billing"
+        await asyncio.sleep(20)
+    assert seen[0] == "anna"
+    assert seen[-1] == "own"
+    assert "bert" in seen
+    assert [e.data["state"] for e in running.events("flow.entered")] == ["menu", "talk", "end"]

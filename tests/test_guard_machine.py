@@ -6,7 +6,7 @@ import re
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from voiceframe.errors import GuardrailError
@@ -45,7 +45,13 @@ def places(spans: list[tuple[int, int]]) -> set[int]:
 
 
 @given(PATTERNS, TEXTS)
-@settings(max_examples=150)
+@example("a*b", "aab")
+@example("(?:ab)*c", "xababc")
+@example("(?:a|ab)(?:c|bcd)", "abcd")
+@example(r"a\b|ab*", "abbb")
+@example(r"a|a.*b", "aaacab a")
+@example(r"aab|b", "aab")
+@settings(max_examples=250)
 def test_what_any_match_covers_is_found(pattern: str, text: str) -> None:
     empty = any(re.compile(pattern).fullmatch(sample, 1, 1) for sample in ("ab", "a ", " a", "  "))
     if empty or re.compile(pattern).fullmatch("a", 0, 0) or re.compile(pattern).fullmatch("a", 1, 1):

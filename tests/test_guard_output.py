@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voiceframe import Guardrail
-from voiceframe.errors import GuardrailError
 from voiceframe.events import LoggedEvent
+from voiceframe.errors import GuardrailError
 from voiceframe.frames import ClipFrame, Frame, ReplyEndedFrame, ReplyStartedFrame, TextFrame
 from voiceframe.guardrails import SUPPORT_SAFE, Pattern, PersonalData, Policy, Text, Words, rule
+from voiceframe.processors import EspeakTTS
 from voiceframe.processors.guardrails.held import Held
 from voiceframe.testing import ScriptedLLM, dial, run
 from voiceframe.testing.run import rig
@@ -104,6 +105,15 @@ def test_a_sentence_goes_on_as_soon_as_its_end_is_certain() -> None:
     assert held.feed(". ") == []  # "9. 45" may be the beginning of a number
     assert [portion.text for portion in held.feed("The")] == []  # and "The" that of "three"
     assert [portion.text for portion in held.feed("n we")] == ["We open at 9. "]
+
+
+@given(st.lists(st.integers(0, 10_000), max_size=20))
+def test_each_sentence_is_a_portion_whatever_the_pieces(cuts: list[int]) -> None:
+    text = "One is. Two are.  Three!\nFour? Five."
+    held = Held(Policy(RULES))
+    portions = [portion.text for piece in in_pieces(text, cuts) for portion in held.feed(piece)]
+    portions += [portion.text for portion in held.finish()]
+    assert [portion.strip() for portion in portions] == ["One is.", "Two are.", "Three!", "Four?", "Five."]
 
 
 def test_what_never_ends_is_held_so_long_and_then_counts_as_found() -> None:
@@ -256,8 +266,8 @@ async def test_an_interruption_drops_what_is_held_and_the_next_reply_is_whole(sl
         await asyncio.sleep(0.3)
         return False
 
-    guard = Guardrail(*RULES, *([waits] if slow else []))
-    async with rig(guard.output()) as running:
+    guard = Guardrail(*RULES, *([waits] if slow else [])).output()
+    async with rig(guard) as running:
         for number in (1, 2):
             running.call.replies.begin()
             running.push(ReplyStartedFrame(number), TextFrame("Held is this", number))
@@ -266,6 +276,7 @@ async def test_an_interruption_drops_what_is_held_and_the_next_reply_is_whole(sl
                 await asyncio.sleep(0.1)
                 running.call.interrupt()
                 await asyncio.sleep(0)
+                assert guard._held == {}
         running.push(TextFrame(" now.", 2), ReplyEndedFrame(2))
         await asyncio.sleep(1)
         assert texts(running.result.down, 2) == "Held is this now."
@@ -286,12 +297,22 @@ async def test_a_recording_keeps_its_place_and_a_reply_that_never_ends_is_said()
         assert texts(running.result.down) == "Listen: [key]So"
 
 
+class ToneVoice(EspeakTTS):
+    """A voice, as far as its place goes."""
+
+    async def setup(self) -> None:
+        pass
+
+
 async def test_it_must_stand_where_the_bot_speaks() -> None:
     from voiceframe import Agent
 
     guard = Guardrail(*RULES)
-    result = await run(guard.output(), Agent("a", "", ScriptedLLM([])))
-    assert any(isinstance(error, GuardrailError) and error.code == "guard.order" for error in result.errors)
+    with pytest.raises(GuardrailError) as caught:
+        await run(guard.output(), Agent("a", "", ScriptedLLM([])))
+    assert caught.value.code == "guard.order"
+    with pytest.raises(GuardrailError, match="behind the voice"):
+        await run(ToneVoice(), guard.output())
 
 
 async def test_in_a_call_the_caller_hears_no_secret() -> None:

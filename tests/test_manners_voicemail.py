@@ -11,7 +11,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -79,9 +79,9 @@ class Callee(AudioCaller):
 
     direction: Literal["inbound", "outbound"] = "outbound"
 
-    async def dial(self, app: App, seed: int) -> None:
+    async def dial(self, app: App, seed: int, **known: Any) -> None:
         assert self._line is not None
-        self.call = await app.take(self._line, id="call_1", seed=seed, direction=self.direction)
+        self.call = await app.take(self._line, id="call_1", seed=seed, direction=self.direction, **known)
         self.call.answered()
 
 

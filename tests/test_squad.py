@@ -18,6 +18,7 @@ from voiceframe.llm import LLMRequest, Message, Stop, TextDelta, ToolCall
 from voiceframe.pipeline import Pipeline
 from voiceframe.processors.agents import (
     Agent,
+    AgentSettings,
     Destination,
     HandoffContext,
     HandoffRequest,
@@ -232,7 +233,7 @@ async def test_without_a_squad_nobody_can_be_given_the_caller() -> None:
 
 async def test_a_tool_of_an_agent_alone_that_hands_off_is_refused() -> None:
     @tool()
-    async def move() -> Handoff:
+    async def move() -> Any:  # one that says so is refused before the call begins
         """Move the caller."""
         return Handoff("billing")
 
@@ -789,3 +790,28 @@ async def test_a_target_that_is_no_text_is_a_failure_of_the_tool() -> None:
         await caller.says("Hello")
         await caller.hears("sorry")
     assert "the name of a specialist" in llm.requests[1].messages[-1].text
+
+
+async def test_old_turns_are_summarized_for_the_one_who_has_the_caller() -> None:
+    def summary_or(text: str) -> Callable[[LLMRequest], Any]:
+        return lambda request: (
+            "Ann wants a red one." if "notes of a telephone call" in str(request.messages[0]) else text
+        )
+
+    settings = AgentSettings(context_tokens=500, summarize_at=0.1, keep_turns=2)
+    llm = ScriptedLLM([summary_or("Indeed, that is so, and it will be so for a long time. " * 4)], repeat=True)
+    billing = Agent("billing", "You are billing.", llm, settings=settings)
+    triage_llm = ScriptedLLM([to("billing")])
+
+    def make() -> Squad:
+        return Squad([Agent("triage", "", triage_llm), billing], start="triage")
+
+    async with dial(bot_with(make)) as caller:
+        for number in range(6):
+            await caller.says(f"Question {number} about my red bicycle, which I have bought from you in the summer")
+            await caller.listens()
+    last = llm.requests[-1] if "notes of" not in str(llm.requests[-1].messages[0]) else llm.requests[-2]
+    assert "(Summary of the conversation until here: Ann wants a red one.)" in str(last.messages)
+    assert "Question 0" not in str(last.messages)
+    assert not wrong(last.messages)
+    assert len(triage_llm.requests) == 1

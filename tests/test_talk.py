@@ -152,7 +152,7 @@ def test_what_has_no_network_goes_without_a_model(option: str, capsys: pytest.Ca
 
 
 def test_a_bot_of_ones_own_is_given_no_model(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["chat", "my_bot.py", "--llm", "openai/gpt-4.1-mini"]) == 2
+    assert main(["chat", "voiceframe.demo.clinic", "--llm", "openai/gpt-4.1-mini"]) == 2
     assert "[talk.bot]" in capsys.readouterr().err
 
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from .processor import handles as handles
     from .processor import observes as observes
     from .processors.agents import Agent as Agent
+    from .processors.agents import Router as Router
+    from .processors.agents import Squad as Squad
     from .processors.guardrails import Guardrail as Guardrail
 
 _HOMES = {
@@ -52,6 +54,8 @@ _HOMES = {
     "Reject": "errors",
     "Reply": "call",
     "Report": "checks",
+    "Router": "processors.agents",
+    "Squad": "processors.agents",
     "VoiceframeError": "errors",
     "handles": "processor",
     "observes": "processor",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import importlib.util
 import sys
@@ -26,8 +27,18 @@ def load_bot(where: str) -> Callable[[Any], Any]:
     module = _load_file(path) if path.endswith(".py") else _load_module(path)
     bot = getattr(module, name, None)
     if not callable(bot):
-        raise ConfigurationError.of("bot.no-bot", path=path, name=name)
+        raise ConfigurationError.of("bot.no-bot", path=path, name=name, nearest=_nearest(name, module))
     return bot  # type: ignore[no-any-return]
+
+
+def _nearest(name: str, module: ModuleType) -> str:
+    """The function of this module that is most like the name, if one is."""
+    own = [
+        other
+        for other, found in vars(module).items()
+        if callable(found) and getattr(found, "__module__", None) == module.__name__ and not other.startswith("_")
+    ]
+    return (*difflib.get_close_matches(name, own, n=1), "my_bot")[0]
 
 
 def load_app(where: str) -> Any:

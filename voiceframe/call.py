@@ -196,6 +196,12 @@ class Call:
         return self.transport.line
 
     @property
+    def has_audio(self) -> bool:
+        """Whether its line carries sound. One of text, as in `voiceframe chat`, brings its turns by itself and takes
+        words: its pipeline has no VAD, recognizer, turn taking or voice."""
+        return bool(self.transport.output().accepts)
+
+    @property
     def ended(self) -> bool:
         """Whether the call is over, cleanup included."""
         return self._ended.done()

@@ -9,9 +9,10 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from .bots import load_bot
 from .chat_script import Action, parse_line, parse_script
@@ -19,7 +20,8 @@ from .clock import run_virtual
 from .errors import ConfigurationError, TestKitError
 from .events import LoggedEvent
 from .llm import LLM
-from .talk import choose_model, closing
+from .talk import choose_model, closing, offering
+from .testing.answering import answer
 from .testing.caller import Caller, dial
 
 __all__ = ["chat"]
@@ -84,22 +86,34 @@ def chat(
     events_file: str | None = None,
     show_events: bool = True,
     words_per_minute: int = 180,
+    called: str | None = None,
     out: TextIO | None = None,
 ) -> int:
     """Talk to a bot, or let a script talk to it. Returns the exit code.
 
     bot: by default the built-in clinic: its dialog, or an agent with the model that `llm` and `llm_url` ask for, see
-    `choose_model()`.
+    `choose_model()`. One of your own gets that model by `voiceframe.talk.model_or()`.
+
+    called: the bot calls, at this number, and the one who talks to it has picked up. A script may say it: `/called`.
 
     A script runs on virtual time, the same output on every run; with a model at real speed. Raises
     `ConfigurationError` for a bot or a script that cannot be read, and what `choose_model()` raises.
     """
     out = out or sys.stdout
-    if bot is not None and (llm or llm_url):
-        raise ConfigurationError.of("talk.bot", bot=bot)
-    chosen = choose_model(llm, llm_url)
+    note = ""
+    if bot is None:
+        chosen = choose_model(llm, llm_url)
+        function = _clinic(chosen[0] if chosen is not None else None)
+        note = _answers("The clinic", chosen, "its dialog")
+    else:
+        with offering(llm, llm_url) as offer:
+            function = load_bot(bot)
+        if (llm or llm_url) and not offer.asked:
+            raise ConfigurationError.of("talk.bot", bot=bot)
+        chosen = offer.given
+        if offer.asked:
+            note = _answers(bot, chosen, "what it has rehearsed")
     model = chosen[0] if chosen is not None else None
-    function = load_bot(bot) if bot is not None else _clinic(model)
     with contextlib.ExitStack() as stack:
         keep: TextIO | None = None
         if events_file is not None:
@@ -114,13 +128,25 @@ def chat(
                 raise ConfigurationError.of("file.unusable", path=script, done="read", error=error) from error
             actions = parse_script(text, script)
             screen = Screen(out, show_events=show_events)
-            if bot is None:
-                screen.note(_answers(chosen))
-            talking = _scripted(function, actions, screen, seed, keep, words_per_minute)
+            if note:
+                screen.note(note)
+            if actions and actions[0].do == "called":
+                called = actions.pop(0).text
+            talking = _scripted(_line(function, called, seed, words_per_minute), actions, screen, keep)
             return run_virtual(talking) if model is None else asyncio.run(closing(model, talking))
-        if bot is None:
-            print(_answers(chosen), file=out, flush=True)
-        return asyncio.run(closing(model, _typed(function, out, seed, keep, words_per_minute, show_events)))
+        if note:
+            print(note, file=out, flush=True)
+        line = _line(function, called, seed, words_per_minute)
+        return asyncio.run(closing(model, _typed(line, out, keep, show_events)))
+
+
+def _line(
+    bot: Callable[..., Any], called: str | None, seed: int, words_per_minute: int
+) -> AbstractAsyncContextManager[Caller]:
+    """A call of the bot, or by it."""
+    if called is not None:
+        return answer(bot, called, seed=seed, words_per_minute=words_per_minute)
+    return dial(bot, seed=seed, words_per_minute=words_per_minute)
 
 
 def _clinic(model: LLM | None) -> Callable[..., object]:
@@ -130,10 +156,10 @@ def _clinic(model: LLM | None) -> Callable[..., object]:
     return clinic.bot if model is None else partial(clinic_agent.pipeline, model=model)
 
 
-def _answers(chosen: tuple[LLM, str] | None) -> str:
+def _answers(who: str, chosen: tuple[LLM, str] | None, without: str) -> str:
     if chosen is None:
-        return "The clinic answers by its dialog, without a model; --llm or --llm-url asks one."
-    return f"The clinic answers with {chosen[1]}."
+        return f"{who} answers by {without}, without a model; --llm or --llm-url asks one."
+    return f"{who} answers with {chosen[1]}."
 
 
 def _listen(caller: Caller, screen: Screen, keep: TextIO | None) -> None:
@@ -158,14 +184,12 @@ def _listen(caller: Caller, screen: Screen, keep: TextIO | None) -> None:
 
 
 async def _scripted(
-    bot: Callable[..., object],
+    line: AbstractAsyncContextManager[Caller],
     actions: list[Action],
     screen: Screen,
-    seed: int,
     keep: TextIO | None,
-    words_per_minute: int,
 ) -> int:
-    async with dial(bot, seed=seed, words_per_minute=words_per_minute) as caller:  # type: ignore[arg-type]
+    async with line as caller:
         _listen(caller, screen, keep)
         try:
             for action in actions:
@@ -195,14 +219,14 @@ async def act(caller: Caller, action: Action) -> None:
             await caller.hears(action.text)
         case "hangup":
             await caller.hangs_up()
+        case "called":
+            raise TestKitError.of("test.called")
 
 
 async def _typed(
-    bot: Callable[..., object],
+    line: AbstractAsyncContextManager[Caller],
     out: TextIO,
-    seed: int,
     keep: TextIO | None,
-    words_per_minute: int,
     show_events: bool,
 ) -> int:
     interactive = sys.stdin.isatty()
@@ -213,7 +237,7 @@ async def _typed(
     lines: asyncio.Queue[str | None] = asyncio.Queue()
     # A daemon thread: a program that ends must not wait for somebody to press the return key.
     threading.Thread(target=_read_lines, args=(loop, lines, interactive), daemon=True).start()
-    async with dial(bot, seed=seed, words_per_minute=words_per_minute) as caller:  # type: ignore[arg-type]
+    async with line as caller:
         _listen(caller, screen, keep)
         ended = asyncio.ensure_future(caller.call.wait_ended())
         while not ended.done():
@@ -222,13 +246,13 @@ async def _typed(
             if not reading.done():
                 reading.cancel()
                 break
-            line = reading.result()
-            if line is None:
+            typed = reading.result()
+            if typed is None:
                 if not interactive:  # input from a pipe is at its end: hear the bot out
                     await caller.listens()
                 break
             try:
-                action = parse_line(line)
+                action = parse_line(typed)
                 if action is None:
                     continue
                 if action.do == "say" and interactive:

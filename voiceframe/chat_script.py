@@ -18,6 +18,7 @@ what you can type, and what a script may have, one thing a line:
   /wait 1500               wait for 1,500 ms
   /hears which day         the bot must have said this (a regular expression) within 10 s
   /hangup                  leave
+  /called +447700900101    first in a script: the bot calls this number, and you have picked up
   # a remark               nothing
 """
 
@@ -26,7 +27,7 @@ what you can type, and what a script may have, one thing a line:
 class Action:
     """One thing that a caller does. `ms` belongs to `interrupt` and `wait`."""
 
-    do: Literal["say", "interrupt", "keys", "wait", "hears", "hangup"]
+    do: Literal["say", "interrupt", "keys", "wait", "hears", "hangup", "called"]
     text: str = ""
     ms: int = 0
 
@@ -59,6 +60,8 @@ def parse_line(line: str) -> Action | None:
         return Action("keys", rest)
     if command == "wait" and rest.isdecimal():
         return Action("wait", ms=int(rest))
+    if command == "called" and re.fullmatch(r"\+[1-9][0-9]{6,14}", rest):
+        return Action("called", rest)
     if command == "hears" and rest:
         try:
             re.compile(rest)
@@ -74,6 +77,7 @@ def parse_line(line: str) -> Action | None:
         "keys": "/keys 12#",
         "wait": "/wait 1500",
         "hears": "/hears which day",
+        "called": "/called +447700900101",
         "interrupt": "/interrupt 400 wait",
     }
     if command in examples:

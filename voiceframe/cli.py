@@ -109,7 +109,7 @@ def _add_demo(commands: _Commands[argparse.ArgumentParser]) -> None:
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
-    """The options that ask for a model in place of the clinic's dialog."""
+    """The options that ask for a model in place of the clinic's dialog, or of what a bot has rehearsed."""
     parser.add_argument(
         "--llm",
         metavar="MODEL",
@@ -149,6 +149,7 @@ def _add_chat(commands: _Commands[argparse.ArgumentParser]) -> None:
     )
     _add_model(parser)
     parser.add_argument("--script", metavar="FILE", help="let a script talk, on virtual time; exit with 1 if it fails")
+    parser.add_argument("--called", metavar="NUMBER", help="the bot calls you, at this number: +447700900101")
     parser.add_argument("--seed", type=int, default=0, help="seed of the call's ids and random numbers (default: 0)")
     parser.add_argument("--events", metavar="FILE", help="also write the events to this file, one JSON object a line")
     parser.add_argument("--no-events", action="store_true", help="do not show the events beside the conversation")
@@ -166,6 +167,7 @@ def _add_chat(commands: _Commands[argparse.ArgumentParser]) -> None:
             events_file=arguments.events,
             show_events=not arguments.no_events,
             words_per_minute=arguments.wpm,
+            called=arguments.called,
         )
 
     parser.set_defaults(run=run)

@@ -49,7 +49,7 @@ class Pipeline:
         return _walk(self.elements)
 
     def check(self) -> None:
-        """Raise `LinkError` if the pipeline cannot work."""
+        """Raise `LinkError` if the pipeline cannot work, and what its processors raise that cannot work in it."""
         _check_kinds(self.elements)
         processors = list(self.processors())
         if not processors:
@@ -60,6 +60,8 @@ class Pipeline:
         for observer in self.observers:
             _check_handlers(observer)
         _check_places(processors)
+        for each in (*processors, *self.observers):
+            each.check(self)
 
     def __repr__(self) -> str:
         return f"Pipeline({list(self.elements)})"

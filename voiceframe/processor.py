@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .call import Call
     from .events import Event
     from .node import Node
+    from .pipeline import Pipeline
 
 __all__ = ["Observer", "Processor", "Result", "handles", "observes"]
 
@@ -299,6 +300,14 @@ class Processor:
         if node is None:
             raise ProcessorError.of("processor.unlinked", processor=self.name, method=method)
         return node
+
+    def check(self, pipeline: Pipeline) -> None:
+        """Raise a `VoiceframeError` if it cannot work in this pipeline, in which it stands or which it observes.
+
+        Asked when the pipeline is linked, before the call is answered, and by `voiceframe check`: look at the others
+        here (`pipeline.processors()`, `pipeline.observers`), wait for nothing and change nothing. There is no call yet,
+        and names that are taken twice are not numbered.
+        """
 
     async def setup(self) -> None:
         """Connect, load, warm up. Runs for all processors at once; frames for this one wait until it has returned."""

@@ -1,10 +1,12 @@
-"""Which language model answers in `voiceframe chat` and `voiceframe demo`: one that was asked for, or none."""
+"""Which language model answers: one that was asked for, or none; of a bot that runs offline too, a scripted one."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -15,13 +17,72 @@ from .provider import Place, typed
 if TYPE_CHECKING:
     from .providers import OpenAI
 
-__all__ = ["choose_model", "closing", "refuse"]
+__all__ = ["Offer", "choose_model", "closing", "model_or", "offering", "refuse"]
 
 T = TypeVar("T")
+L = TypeVar("L", bound=LLM | None)
 
 #: How long a server may take to say which models it has, and to load one.
 _LIST_MS: Final = 5_000
 _LOAD_MS: Final = 120_000
+
+
+@dataclass(slots=True)
+class Offer:
+    """The model that a bot may have which is being loaded, by the options of a command. See `choose_model()`."""
+
+    name: str | None = None
+    url: str | None = None
+    #: What the bot was given, and in words which it is: the model that was asked for, or that of the settings.
+    given: tuple[LLM, str] | None = None
+    #: Whether it has asked at all.
+    asked: bool = False
+
+    def take(self) -> LLM | None:
+        self.asked = True
+        if self.given is None:
+            self.given = choose_model(self.name, self.url) or _of_settings()
+        return self.given[0] if self.given is not None else None
+
+
+_offer: ContextVar[Offer | None] = ContextVar("offer", default=None)
+
+
+def model_or(rehearsed: L) -> LLM | L:
+    """The model that is asked for, else `rehearsed`, which needs no key and no network. Call it outside of `bot()`.
+
+    Asked for is the one of `--llm` and `--llm-url` of `voiceframe chat`, else that of the setting
+    `VOICEFRAME_LLM_MODEL`. A key in the environment alone changes nothing. Without one `rehearsed` answers: a
+    `Rehearsed`, a `ScriptedLLM([answer], repeat=True)` with a function of the request, or None for a bot that can do
+    without.
+
+    Raises what `choose_model()` and `voiceframe.providers.llm()` raise.
+    """
+    offer = _offer.get()
+    if offer is not None:
+        return offer.take() or rehearsed
+    found = _of_settings()
+    return found[0] if found is not None else rehearsed
+
+
+@contextlib.contextmanager
+def offering(name: str | None, url: str | None) -> Iterator[Offer]:
+    """A bot that is loaded herein gets this model by `model_or()`."""
+    offer = Offer(name, url)
+    token = _offer.set(offer)
+    try:
+        yield offer
+    finally:
+        _offer.reset(token)
+
+
+def _of_settings() -> tuple[LLM, str] | None:
+    from .providers import LLMSettings, llm
+
+    if not LLMSettings.load().model:
+        return None
+    model = llm()
+    return model, f"{model.name}, of the setting VOICEFRAME_LLM_MODEL"
 
 
 def choose_model(name: str | None, url: str | None) -> tuple[LLM, str] | None:

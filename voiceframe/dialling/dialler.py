@@ -154,7 +154,7 @@ class DialledBot:
         if self.context:
             told["context"] = self.context
         text = f"You are calling this number yourself. What the call is about: {json.dumps(told, ensure_ascii=False)}"
-        for voice in voices_in(call):
+        for voice in voices_in(node.proc for node in call.engine.nodes):
             voice.tell(text, source="who placed the call")
 
 
@@ -213,6 +213,8 @@ class Dialler(abc.ABC):
         parent: Call | None = None,
         tool_call: str = "",
         key: str = "",
+        id: str | None = None,
+        seed: int | None = None,
     ) -> Dialled:
         """Have `number` called, for `bot` to talk. Returns when the call exists; it rings then.
 
@@ -220,6 +222,7 @@ class Dialler(abc.ABC):
         subject, context: what the call is about. Its bot finds them in `call.data`; its agent is told of them as data.
         parent, tool_call: the call from which, and the call of the tool by which it is placed; both logs say so.
         key: a second call of this with the same key returns what the first has placed, and dials nothing.
+        id, seed: as of `App.take()`.
 
         Raises `DialError`: `dial.number`, `dial.subject`, `dial.context`, `dial.closed`, `dial.carrier`,
         `dial.refused`, `dial.start`, `dial.bot`.
@@ -236,7 +239,7 @@ class Dialler(abc.ABC):
                 _context(context),
             )
             # A task of its own: who waits for it may be given up, and a call must not be left half placed.
-            found = asyncio.get_running_loop().create_task(self._place(coming, from_, parent, tool_call))
+            found = asyncio.get_running_loop().create_task(self._place(coming, from_, parent, tool_call, id, seed))
             self._hold(found)
             if key:
                 self._placed[key] = found
@@ -258,7 +261,9 @@ class Dialler(abc.ABC):
         else:
             asyncio.get_running_loop().call_later(_KEEP_S, self._placed.pop, key, None)
 
-    async def _place(self, coming: DialledBot, from_: str, parent: Call | None, tool_call: str) -> Dialled:
+    async def _place(
+        self, coming: DialledBot, from_: str, parent: Call | None, tool_call: str, id: str | None, seed: int | None
+    ) -> Dialled:
         app, number = self._app, coming.number
         if app is None:
             raise DialError.of("dial.closed", dialler=type(self).__name__, why=self._why)
@@ -271,7 +276,7 @@ class Dialler(abc.ABC):
             raise DialError.of(
                 "dial.carrier", dialler=type(self).__name__, number=number, error=str(error).rstrip(".")
             ) from error
-        call = await self._taken(app, coming, outgoing.transport, from_, parent)
+        call = await self._taken(app, coming, outgoing.transport, from_, parent, id, seed)
         loop = asyncio.get_running_loop()
         dialled = Dialled(call, number, coming.target, coming.kind, loop.create_future())
         if parent is not None:
@@ -295,7 +300,16 @@ class Dialler(abc.ABC):
         self._hold(dialled._task)
         return dialled
 
-    async def _taken(self, app: App, coming: DialledBot, transport: Transport, from_: str, parent: Call | None) -> Call:
+    async def _taken(
+        self,
+        app: App,
+        coming: DialledBot,
+        transport: Transport,
+        from_: str,
+        parent: Call | None,
+        id: str | None,
+        seed: int | None,
+    ) -> Call:
         """The call, with its bot made, before anything is dialled."""
         metadata: dict[str, Any] = {"context": coming.context}
         if coming.subject is not None:
@@ -307,7 +321,14 @@ class Dialler(abc.ABC):
         try:
             async with limit:
                 return await app.take(
-                    transport, direction="outbound", from_=from_, to=coming.number, metadata=metadata, ringing=True
+                    transport,
+                    direction="outbound",
+                    from_=from_,
+                    to=coming.number,
+                    metadata=metadata,
+                    id=id,
+                    seed=seed,
+                    ringing=True,
                 )
         except Reject as refusal:
             raise DialError.of("dial.refused", number=coming.number, reason=refusal.reason) from refusal

@@ -51,7 +51,11 @@ class ConfigurationError(VoiceframeError):
         ),
         "bot.no-bot": Explanation(
             "{path} defines no `{name}`.",
-            "Define `def bot(call: Call) -> Pipeline`, or name the function: `voiceframe chat {path}:my_bot`.",
+            "Define `def bot(call: Call) -> Pipeline`, or name the function: `voiceframe chat {path}:{nearest}`.",
+        ),
+        "bot.unusable": Explanation(
+            "{bot} cannot take calls. {problems}",
+            "{fixes} `voiceframe check {where}` says all that is wrong with it.",
         ),
         "file.unusable": Explanation(
             "The file {path} cannot be {done}: {error}.",
@@ -81,6 +85,10 @@ class ConfigurationError(VoiceframeError):
             "{where}: the name {name!r} has no value.",
             'Did you mean `{nearest}`? What may be missing has a default: `{name} | default("...")`.',
         ),
+        "agent.voice": Explanation(
+            "{who} is to speak with the voice {voice!r}, which {tts} does not have.",
+            "Did you mean `{nearest}`? `voiceframe check bot.py` says of each voice whether it is there.",
+        ),
         "agent.zone": Explanation(
             "{zone!r} is not a time zone that this machine knows.",
             'Use a name such as `AgentSettings(zone="Europe/Berlin")`, and install `tzdata` where the system has none.',
@@ -106,8 +114,17 @@ class ConfigurationError(VoiceframeError):
             "Leave out `{option}`, or `--llm` and `--llm-url`.",
         ),
         "talk.bot": Explanation(
-            "{bot} has a model of its own, or none: `--llm` and `--llm-url` give one to the built-in clinic.",
-            "Leave out `{bot}`; a bot that uses `voiceframe.providers.llm()` takes `VOICEFRAME_LLM_MODEL`.",
+            "{bot} has a model of its own, or none: `--llm` and `--llm-url` are for the built-in clinic, and for a bot "
+            "that asks for a model.",
+            "Leave out `{bot}`, or have it ask: `model = model_or(...)` of `voiceframe.talk`.",
+        ),
+        "rehearsed.rule": Explanation(
+            "{pattern!r} is no pattern of a rule: {error}.",
+            "Give `Rehearsed` regular expressions, with `\\\\(` for a bracket that is one.",
+        ),
+        "expects.nothing": Explanation(
+            "`Expects` has no phrase, so nothing could be said.",
+            'Give it what callers say: `Expects("[it is about] (a bill | an invoice)")`.',
         ),
         "script.syntax": Explanation(
             "{path}, line {line}: {error}.",

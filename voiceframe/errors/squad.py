@@ -116,6 +116,11 @@ class SquadError(VoiceframeError):
             "{name!r} cannot hand the caller over: it belongs to no squad.",
             "Put it into one: `Squad([...], start=...)`.",
         ),
+        "squad.alone": Explanation(
+            "The tool {tool!r} of {name!r} gives the caller to somebody else, and there is nobody: {name!r} belongs to "
+            "no squad.",
+            "Put it into one, `Squad([...], start={name!r})`, or let the tool return no `Handoff`.",
+        ),
         "squad.turns": Explanation(
             "The contract of a squad was given no turns.",
             'Give it some: `check_squad(make, [SquadTurn("I have a question about my bill", specialist="billing")])`.',

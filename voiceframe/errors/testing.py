@@ -33,6 +33,14 @@ class TestKitError(VoiceframeError, AssertionError):
             "dial() cannot call a bot via {via!r}.",
             'Use `dial(bot, via="text")`, `dial(bot, via="audio")` or `dial(bot, via="twilio")`.',
         ),
+        "test.called": Explanation(
+            "The call is under way: who calls whom must be said before anything else.",
+            "Make `/called NUMBER` the first line of the script, or use `voiceframe chat --called NUMBER`.",
+        ),
+        "test.no-line": Explanation(
+            "{caller} has no line of its own, and cannot be called in memory.",
+            'Use `answer(bot, via="audio")`, or an `AudioCaller` or `Caller` with `answers(dialler, number)`.',
+        ),
         "test.not-silent": Explanation(
             "The bot spoke until {ended_ms} ms, although the caller had begun to speak over it at {began_ms} ms; "
             "{within_ms} ms were allowed.",

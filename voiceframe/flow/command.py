@@ -182,15 +182,15 @@ def _orders(text: str, script: str, made: Declaration) -> Iterable[Any]:
         }[do]
         if name not in known:
             what = {"tool": "tool", "agent": "outcome", "enters": "node"}[do]
-            error = f"there is no {what} {name!r}; there are {', '.join(known) or 'none'}"
-            raise FlowError.of("flow.script", where=where, error=error)
+            why = f"there is no {what} {name!r}; there are {', '.join(known) or 'none'}"
+            raise FlowError.of("flow.script", where=where, error=why)
         if do == "tool" and result != "failed":
             tool = tools[name]
             assert isinstance(tool, MockTool)
             results = {type(one).__name__ if not _simple(one) else name_of(one): one for one in tool.results}
             if result not in results:
-                error = f"{name} never returns {result!r}; it returns {', '.join(results)}, or failed"
-                raise FlowError.of("flow.script", where=where, error=error)
+                why = f"{name} never returns {result!r}; it returns {', '.join(results)}, or failed"
+                raise FlowError.of("flow.script", where=where, error=why)
         yield _Order(do, name, where, result)
 
 

@@ -130,7 +130,8 @@ async def check_workflow(bot: Bot | str, workflows: Iterable[Workflow], *, seed:
     """Call the bot once for each contract, by text, and check what came of it. On virtual time that takes no time.
 
     The checks are named `workflow.<name>.<aspect>`, with the aspects turns, fields, values, outcome, reason, nodes,
-    events, handoffs, heard, errors, answers and check. Raises `ConfigurationError` for a turn that is no line of a script.
+    events, handoffs, heard, errors, answers and check. Raises `ConfigurationError` for a turn that is no line of a
+    script.
     """
     from ..chat_script import parse_script
     from ..testing import dial

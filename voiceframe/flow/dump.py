@@ -34,7 +34,12 @@ _SLOTS: Final[Mapping[type, str]] = {
 def to_yaml(data: Mapping[str, Any]) -> str:
     """The text of a file. Raises `MissingExtra`."""
     yaml = optional("yaml", extra="flows", what="A flow in YAML")
-    text: str = yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=True, width=110)
+
+    class Dumper(yaml.SafeDumper):  # type: ignore[name-defined, misc]
+        def ignore_aliases(self, data: Any) -> bool:
+            return True  # what is there twice is written twice
+
+    text: str = yaml.dump(dict(data), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=110)
     return text
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ..errors import FlowError, ToolError
 from ..events import Event, HandoffRequested
-from ..frames import EndFrame, Frame, UpdateSettingsFrame
+from ..frames import EndFrame, UpdateSettingsFrame
 from ..processor import handles
 from ..tools import Tool, ToolResult, call_tool
 from .dialog import Dialog
@@ -32,6 +32,7 @@ from .zones import time_zone
 
 if TYPE_CHECKING:
     from ..call import Call
+    from ..pipeline import Pipeline
     from ..processors.agents import Agent
 
 __all__ = ["Flow", "Transfer"]
@@ -300,6 +301,7 @@ class Flow(Runner):
         if self._host.node is not None:
             self._host.interrupted()
             self._host.stop()
+            self._voices.unsure()
 
     def _recorded(self, state: Voicemail, message: Message | None) -> None:
         turn = self._tape.turn_at_end if self._tape is not None else None
@@ -310,6 +312,14 @@ class Flow(Runner):
 
     # -- agents
 
+    def check(self, pipeline: Pipeline) -> None:
+        from ..processors.agents.fitting import check_speakers, check_voice, tts_behind
+
+        tts = tts_behind(self, pipeline)
+        for state in self._states.values():
+            check_voice(tts, state.voice or "", f"{state.place_of('voice')}: {state.name!r}")
+        check_speakers(self, [one for agent in self._host.agents for one in agent._everybody()], pipeline)
+
     async def setup(self) -> None:
         for event in self._first_events:
             self.emit(event)
@@ -318,7 +328,7 @@ class Flow(Runner):
     def _let_talk(self, state: AgentNode, turn: int | None) -> None:
         known = self.dialog.summary()
         asked = self._turn if self._turn is not None and self._turn.turn == turn else None
-        self._voices.speak(state)
+        self._use_voice(state)
         self._host.begin(
             state,
             f"What is known of the caller's wish: {known}." if known else "",
@@ -341,6 +351,7 @@ class Flow(Runner):
         # A reply that has no words yet is the one that answers the turn: the dialog speaks in it.
         silent = self._host.answering and not agent.spoken
         self._host.stop()
+        self._voices.unsure()
         self.dialog.agent_done(state, outcome, summary)
         if silent and not self.dialog.has_words:
             agent.utter(self._wording.wait)
@@ -355,8 +366,8 @@ class Flow(Runner):
         await self._host.end(frame)
 
     @handles(UpdateSettingsFrame)
-    def on_settings(self, frame: UpdateSettingsFrame) -> Iterable[Frame]:
-        return self._host.settings(frame)
+    def on_settings(self, frame: UpdateSettingsFrame) -> None:
+        self._host.settings(frame)
 
     # -- tools and people
 

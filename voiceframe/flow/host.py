@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import ToolError
 from ..events import LoggedEvent
-from ..frames import EagerTurnFrame, EndFrame, Frame, HeardFrame, ReplyStartedFrame, StartFrame, UserTurnFrame
+from ..frames import (
+    EagerTurnFrame,
+    EndFrame,
+    HeardFrame,
+    ReplyStartedFrame,
+    StartFrame,
+    TurnResumedFrame,
+    UpdateSettingsFrame,
+    UserIdleFrame,
+    UserStoppedSpeakingFrame,
+    UserTurnFrame,
+)
 from ..processor import Processor
 from ..tools.context import ToolContext
 from ..tools.tool import AnyTool
@@ -107,13 +118,14 @@ class Host:
         for agent in self.agents:
             agent._node = self._flow._node  # it stands where the flow stands
             tool = FinishTool([node for node in self._nodes if node.agent is agent], finished)
-            for member in getattr(agent, "agents", None) or (agent,):
+            everybody = agent._everybody()
+            voices = [member.voice for member in everybody]
+            for member in everybody:
                 member._tools.add([tool])
-            voice, agent.voice = agent.voice, None  # its node sets it, while it talks
-            try:
-                await agent.setup()
-            finally:
-                agent.voice = voice
+                member.voice = None  # nobody of them speaks yet
+            await agent.setup()
+            for member, voice in zip(everybody, voices, strict=True):
+                member.voice = None if member is agent else voice  # an agent's own is that of its node
         self._unsubscribe = self._flow.call.log.subscribe(self._look)
 
     async def end(self, frame: EndFrame) -> None:
@@ -203,17 +215,18 @@ class Host:
         if self.agent is not None:
             self.agent.on_eager(frame)
 
-    def fell_silent(self, frame: Any) -> None:
+    def fell_silent(self, frame: UserStoppedSpeakingFrame) -> None:
         if self.agent is not None:
             self.agent.on_silence(frame)
 
-    def resumed(self, frame: Any) -> None:
+    def resumed(self, frame: TurnResumedFrame) -> None:
         if self.agent is not None:
             self.agent.on_resumed(frame)
 
-    def idle(self, frame: Any) -> None:
+    def idle(self, frame: UserIdleFrame) -> None:
         if self.agent is not None:
             self.agent.on_idle(frame)
 
-    def settings(self, frame: Any) -> list[Frame]:
-        return [made for agent in self.agents for made in agent.on_settings(frame) or ()]
+    def settings(self, frame: UpdateSettingsFrame) -> None:
+        for agent in self.agents:
+            agent.on_settings(frame)

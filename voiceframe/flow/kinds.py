@@ -22,7 +22,7 @@ from .fields import (
 from .validate_nodes import BOUNDS
 from .words import WEEKDAYS
 
-__all__ = ["CASE", "FLOW", "MOCK", "NODES", "OPTION", "SETTINGS", "SLOTS", "Kind", "schema"]
+__all__ = ["CASE", "FLOW", "MOCK", "NODES", "OPTION", "SETTINGS", "SLOTS", "Kind", "common_fields", "schema"]
 
 
 class Kind(NamedTuple):
@@ -323,6 +323,11 @@ FLOW: Final = Record(
         Field("mocks", Each(MOCK), "What tools return when the flow is walked through without them."),
     ),
 )
+
+
+def common_fields() -> tuple[Field, ...]:
+    """The settings that nodes of several kinds have."""
+    return _ASKING
 
 
 def schema() -> dict[str, Any]:

@@ -71,7 +71,8 @@ class _Work:
         self._nodes = boxes
         self._edges = edges
         self._back: set[int] = set()
-        self._all: dict[_Key, Box] = dict(boxes)
+        self._all: dict[_Key, Box] = {}
+        self._all.update(boxes)
         self._layers: list[list[_Key]] = []
         self._up: dict[_Key, list[_Key]] = defaultdict(list)
         self._down: dict[_Key, list[_Key]] = defaultdict(list)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import keyword
 import re
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import FlowError, VoiceframeError
 from ..tools import Tool
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Declaration", "read"]
 
-_SLOT_TYPES: dict[str, type[Slot[Any]]] = {
+#: A name that a class or a field may have.
+_WORD: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9_]{0,63}")
+_SLOT_TYPES: Final[dict[str, type[Slot[Any]]]] = {
     "date": Date,
     "time": Time,
     "number": Number,
@@ -355,6 +358,17 @@ class _Reader:
     def _read_mocks(self, mocks: Mapping[str, Read]) -> None:
         for name, found in mocks.items():
             results = found.values.get("results", [])
+            classes = results if isinstance(results, Mapping) else {}
+            names = [*classes, *(field for fields in classes.values() for field in fields)]
+            wrong = [one for one in names if not _WORD.fullmatch(one) or keyword.iskeyword(one)]
+            for one in wrong:
+                place = found.places.get("results", found.place)
+                error = (
+                    f"{one!r} of the results of {name!r} is not a name for a class or a field: it has to be one word"
+                )
+                self.problems.add("flow.value", place, error=error, what="Flow.load")
+            if wrong:
+                continue
             self._mocks[name] = Mock(tuple(found.values.get("takes", ())), results)
 
     def _settings(self, found: Read | None, top: Read) -> Mapping[str, Any]:

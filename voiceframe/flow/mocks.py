@@ -73,11 +73,14 @@ def mock_tool(name: str, mock: Mock | None, exits: Iterable[str], *, any_other: 
         classes = []
         results = []
         for kind, fields in mock.results.items():
-            made: Any = dataclasses.make_dataclass(kind if kind.isidentifier() else "Result", list(fields), frozen=True)
-            made.__name__ = kind
+            made: Any = dataclasses.make_dataclass(kind, list(fields), frozen=True)
             classes.append(made)
             results.append(made(**fields))
         return MockTool(name, mock.takes, results, Union[tuple(classes)])  # noqa: UP007
+    return _by_exits(name, mock, exits, any_other=any_other)
+
+
+def _by_exits(name: str, mock: Mock | None, exits: Iterable[str], *, any_other: bool) -> MockTool:
     takes = mock.takes if mock is not None else ()
     declared = list(mock.results) if mock is not None and mock.results else []
     if declared:
@@ -87,9 +90,9 @@ def mock_tool(name: str, mock: Mock | None, exits: Iterable[str], *, any_other: 
     for exit in exits:
         value: Any = {"true": True, "false": False, "null": None}.get(exit, exit)
         if isinstance(value, str) and value[:1].isupper() and value.isidentifier():
-            kind = type(value, (AnyResult,), {})
-            results.append(kind())
-            returns.append(kind)
+            made = type(value, (AnyResult,), {})
+            results.append(made())
+            returns.append(made)
         else:
             results.append(value)
             returns.append(type(None) if value is None else Literal[value])

@@ -283,11 +283,18 @@ class Runner(Processor):
             if number == 0 and utter is not None:
                 utter(" ".join(texts))
             else:
-                self._voices.speak(state)
+                self._use_voice(state)
                 beep = isinstance(state, Voicemail) and state.beep
                 text = " ".join(texts)
                 self._speak(text, turn if number == 0 else None, interruptible=state.interruptible, beep=beep)
         return bool(groups)
+
+    def _use_voice(self, state: AnyState) -> None:
+        """The next words are this state's."""
+        frame = self._voices.speak(state)
+        if frame is not None:
+            self.push(frame)  # behind what is said already
+            self._host.settings(frame)
 
     def _speak(self, text: str, turn: int | None, *, interruptible: bool = True, beep: bool = False) -> None:
         # A turn whose reply was interrupted takes no other; what is to be said then is said of our own accord.

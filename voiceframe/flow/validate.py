@@ -125,12 +125,12 @@ class _Check:
 
     def _reachable(self) -> Iterator[FlowError]:
         reached = self._closure({edge.to for edge in self._roots})
+        ending = self._ending()
         for state in self.states.values():
             if state.name not in reached:
                 yield FlowError.of("flow.unreachable", where=state.place, name=state.name)
-            ends = (self.states[name] for name in self._closure({state.name}))
             stuck = isinstance(state, State) and state.to is None and (not state.intents or state.confirm is not None)
-            if stuck or not any(isinstance(end, End | Handoff) for end in ends):
+            if stuck or state.name not in ending:
                 yield FlowError.of("flow.dead-end", where=state.place, name=state.name)
 
     def _closure(self, names: set[str]) -> set[str]:
@@ -142,6 +142,21 @@ class _Check:
                     reached.add(edge.to)
                     pending.append(edge.to)
         return reached
+
+    def _ending(self) -> set[str]:
+        """The states from which the caller comes to an end or to a person."""
+        before: dict[str, list[str]] = {}
+        for name, edges in self._edges.items():
+            for edge in edges:
+                before.setdefault(edge.to, []).append(name)
+        pending = [name for name, state in self.states.items() if isinstance(state, End | Handoff)]
+        found = set(pending)
+        while pending:
+            for name in before.get(pending.pop(), ()):
+                if name not in found:
+                    found.add(name)
+                    pending.append(name)
+        return found
 
     def _loops(self) -> Iterator[FlowError]:
         """Circles of states that never wait for the caller."""

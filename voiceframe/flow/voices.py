@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ..frames import UpdateSettingsFrame
 from ..processor import Processor
 from .node import Asking, Node
+from .states import AgentNode
 
 if TYPE_CHECKING:
     from ..processors.stt import STT
@@ -25,6 +26,8 @@ class Voices:
         self._stt: STT | None = None
         self._turns: Processor | None = None
         self._found = False
+        self._unsure = False
+        self._own_voice = ""
 
     def _find(self) -> None:
         """The processors that have these settings: the voice behind the flow, the ears before it."""
@@ -38,18 +41,26 @@ class Voices:
         self._stt = next((proc for proc in nodes[:place] if isinstance(proc, STT)), None)
         self._turns = next((proc for proc in nodes[:place] if proc.decides_interruptions), None)
 
-    def speak(self, node: Node) -> None:
-        """The next words are this node's."""
+    def unsure(self) -> None:
+        """Others have spoken with the voice, and may have changed it."""
+        self._unsure = self._found
+
+    def speak(self, node: Node) -> UpdateSettingsFrame | None:
+        """The next words are this node's: what has to be set for them."""
         if not self._found:
-            if node.voice is None and node.language is None:
-                return
+            if node.voice is None and node.language is None and not isinstance(node, AgentNode):
+                return None
             self._find()
+            self._own_voice = self._tts.voice if self._tts is not None else ""
         tts = self._tts
-        if tts is not None:
-            wanted = {"voice": node.voice, "language": node.language}
-            changes = self._changes(tts, wanted, {"voice": tts.voice, "language": tts.language})
-            if changes:
-                self._flow.push(UpdateSettingsFrame(tts.name, changes))  # behind what is said already
+        if tts is None:
+            return None
+        wanted = {"voice": node.voice, "language": node.language}
+        changes = self._changes(tts, wanted, {"voice": tts.voice, "language": tts.language})
+        if self._unsure and not isinstance(node, AgentNode):
+            self._unsure = False
+            changes["voice"] = node.voice or self._own_voice
+        return UpdateSettingsFrame(tts.name, changes) if changes else None
 
     def listen(self, node: Node) -> None:
         """What the caller says next is said to this node."""

@@ -13,6 +13,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, timezone
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -236,7 +237,7 @@ class _Walker:
         elif isinstance(state, AgentNode):
             for outcome in state.exits:
                 key = _Key(state.name, "outcome", outcome)
-                yield _Move(f"(agent: {outcome})", lambda o=outcome: dialog.agent_done(state, o, "A summary."), key)
+                yield _Move(f"(agent: {outcome})", partial(dialog.agent_done, state, outcome, "A summary."), key)
             yield _Move("(the agent fails)", dialog.agent_failed, _Key(state.name, "failed", "failed"))
         elif isinstance(state, Voicemail):
             message = Message("message.wav", 4_000, "Please call me back.")
@@ -279,7 +280,7 @@ class _Walker:
                 if case is not ...
                 else _Key(state.name, "next", "else" if state.exits else "")
             )
-            done = lambda r=result: dialog.tool_done(state, r, failed=False)  # noqa: E731
+            done = partial(dialog.tool_done, state, result, failed=False)
             yield _Move(f"({state.tool.name}: {_brief(result)})", done, key)
         fails = _Key(state.name, "failed", "failed")
         yield _Move(f"({state.tool.name} fails)", lambda: dialog.tool_done(state, None, failed=True), fails)
@@ -297,7 +298,7 @@ class _Walker:
             label = intent.label if intent.key is None else f"{intent.key} {intent.label}"
             key = _Key(state.name, "option", label)
             if intent.key is not None and self._rng.random() < 0.4:
-                yield _Move(f"presses {intent.key}", lambda k=intent.key: dialog.keys(k), key)
+                yield _Move(f"presses {intent.key}", partial(dialog.keys, intent.key), key)
             else:
                 yield self._says(self._rng.choice(intent.phrases), key)
         if focus == "slot" and slot is not None:

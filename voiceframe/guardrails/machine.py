@@ -61,7 +61,8 @@ class Machine:
         self._sets: list[CharSet | tuple[int, ...] | str | None] = []
         self._next: list[int] = []
         end = self._node(None, -1)
-        self._start = self._built(parse(pattern, ignore_case=ignore_case), end)
+        # A node of its own, to which nothing leads back: a thread that is there has not begun.
+        self._start = self._node((self._built(parse(pattern, ignore_case=ignore_case), end),), -1)
         self._states: dict[tuple[frozenset[int], int], _State] = {}
         self._ahead: dict[tuple[int, int, int], tuple[tuple[int, ...], bool]] = {}
         self._accepted: dict[tuple[int, str], bool] = {}
@@ -195,8 +196,7 @@ class Machine:
         for begin, end in regions:
             self._run(text, begin, end, before, False, spans)
         opened = len(text)
-        # At the end a thread may be through by what is not there, and one that has not is open.
-        if not state.idle or hit or (final and self._reach(self._start, state.prev, _END)[1]):
+        if not state.idle:  # a thread may be through at the end, and one that is not is open
             opened = self._run(text, quiet, len(text), before, final, spans)
         return Matches(spans, len(text) if final else opened)
 

@@ -12,11 +12,14 @@ if TYPE_CHECKING:
     from .agents import Destination as Destination
     from .agents import Generated as Generated
     from .agents import HandoffRequest as HandoffRequest
+    from .agents import Router as Router
+    from .agents import RouterSettings as RouterSettings
     from .agents import Squad as Squad
     from .agents import SquadSettings as SquadSettings
     from .agents.auditor import Auditor as Auditor
     from .agents.auditor import AuditorSettings as AuditorSettings
     from .dtmf import InbandDTMF as InbandDTMF
+    from .expects import Expects as Expects
     from .guardrails import Guardrail as Guardrail
     from .manners import HoldSettings as HoldSettings
     from .manners import IdleSettings as IdleSettings
@@ -94,6 +97,7 @@ _HOMES = {
     "EnergyVAD": "vad",
     "EspeakSettings": "tts",
     "EspeakTTS": "tts",
+    "Expects": "expects",
     "Generated": "agents",
     "HoldSettings": "manners",
     "IdleSettings": "manners",
@@ -116,6 +120,8 @@ _HOMES = {
     "Realtime": "realtime",
     "RealtimeSettings": "realtime",
     "Recorder": "recording",
+    "Router": "agents",
+    "RouterSettings": "agents",
     "STT": "stt",
     "STTSettings": "stt",
     "SileroVAD": "vad",

@@ -19,6 +19,7 @@ time and fails a test that leaves tasks or calls behind. See `docs/testing.md`.
 
 from ..clock import VirtualTimeLoop, run_virtual
 from .agreement import Agreement, CriterionAgreement, Labelled, agreement
+from .answering import answer
 from .audio_caller import AudioCaller
 from .caller import Caller, dial
 from .changes import Change, DatabaseDiff, Expected, deleted, inserted, updated
@@ -86,6 +87,7 @@ __all__ = [
     "Up",
     "VirtualTimeLoop",
     "agreement",
+    "answer",
     "call_tool",
     "called",
     "cohens_kappa",

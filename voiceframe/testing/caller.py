@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -19,16 +19,19 @@ from .record import CallTranscript
 
 if TYPE_CHECKING:
     from ..audio import AudioFormat
+    from ..dialling import LoopbackDialler
     from ..transports.loopback import LineConditions
     from .audio_caller import AudioCaller, Voice
     from .twilio_caller import TwilioCaller
 
-__all__ = ["BaseCaller", "Caller", "dial"]
+__all__ = ["BaseCaller", "Caller", "caller_of", "dial"]
 
 #: How long a polite caller waits for the bot to finish before speaking.
 _PATIENCE_MS = 60_000
 #: A silence inside a reply after which the caller takes it to be over.
 _PAUSE_MS = 2_000
+#: How long the work after a call may take.
+_AFTERWARDS_MS = 60_000
 
 
 class BaseCaller:
@@ -43,13 +46,42 @@ class BaseCaller:
         self._heard = ""  # since the caller last spoke
         self._reply = 0
         self._news = asyncio.Event()
+        self._picked_up = asyncio.Event()
 
-    async def dial(self, app: App, seed: int) -> None:
-        """Call the bot of `app`. Raises what `App.take()` raises."""
+    async def dial(self, app: App, seed: int, **known: Any) -> None:
+        """Call the bot of `app`. known: `from_`, `to`, `metadata`. Raises what `App.take()` raises."""
         assert self._line is not None
-        self.call = await app.take(self._line, id=f"call_{seed:08}", seed=seed)
+        self.call = await app.take(self._line, id=f"call_{seed:08}", seed=seed, **known)
         self.call.answered()
         await asyncio.sleep(0.02)  # a greeting has begun by now
+
+    def answers(self, dialler: LoopbackDialler, number: str, *, rings_ms: int = 1_000) -> None:
+        """Have this telephone number, and pick up the first call that `dialler` places to it; nobody does after that.
+
+        `record` has what is in the log from then on. Raises `DialError` (`dial.number`).
+        """
+        line = self._line
+        if line is None:
+            raise TestKitError.of("test.no-line", caller=type(self).__name__)
+
+        def picks_up(call: Call) -> None:
+            dialler.register(number, TextTransport, outcome="no-answer")
+            self.call = call
+            if not any(event.call == call.id for event in self.record.events):
+                call.log.subscribe(self.record.put)
+            self._picked_up.set()
+
+        dialler.register(number, lambda: line, rings_ms=rings_ms, on_answer=picks_up)
+
+    async def is_called(self, *, within_ms: int = 60_000) -> Call:
+        """Wait until a call has come to the number that `answers()` has given, and was picked up.
+
+        Raises `TimeoutError` if none does in time.
+        """
+        async with asyncio.timeout(within_ms / 1000):
+            await self._picked_up.wait()
+        await asyncio.sleep(0.02)  # as in `dial()`
+        return self.call
 
     # -- what the transport tells
 
@@ -94,6 +126,14 @@ class BaseCaller:
         if not self.call.ended:
             self.call.hang_up()
         return await self.call.wait_ended()
+
+    async def leaves(self) -> str:
+        """Hang up, and wait for what is done after the call, such as the hooks of an assistant: for a minute at most.
+        Returns the reason. `dial()` does so at the end of its block."""
+        reason = await self.hangs_up()
+        if hasattr(self, "call"):
+            await asyncio.gather(*(wait(_AFTERWARDS_MS) for wait in self.call.afterwards))
+        return reason
 
     async def hears_the_end(self, *, within_ms: int = 60_000) -> str:
         """Wait until the bot has ended the call. Returns the reason."""
@@ -184,6 +224,9 @@ def dial(
     *,
     via: Literal["text"] = "text",
     seed: int = 0,
+    from_: str = "",
+    to: str = "",
+    metadata: Mapping[str, Any] | None = None,
     words_per_minute: int = 180,
     settings: CallSettings | None = None,
     engine_settings: EngineSettings | None = None,
@@ -194,6 +237,9 @@ def dial(
     *,
     via: Literal["audio"],
     seed: int = 0,
+    from_: str = "",
+    to: str = "",
+    metadata: Mapping[str, Any] | None = None,
     voice: Voice | None = None,
     noise_dbfs: float | None = None,
     line: LineConditions | None = None,
@@ -207,6 +253,8 @@ def dial(
     *,
     via: Literal["twilio"],
     seed: int = 0,
+    from_: str = "",
+    to: str = "",
     voice: Voice | None = None,
     noise_dbfs: float | None = None,
     line: LineConditions | None = None,
@@ -218,6 +266,9 @@ def dial(
     *,
     via: Literal["text", "audio", "twilio"] = "text",
     seed: int = 0,
+    from_: str = "",
+    to: str = "",
+    metadata: Mapping[str, Any] | None = None,
     words_per_minute: int = 180,
     voice: Voice | None = None,
     noise_dbfs: float | None = None,
@@ -226,37 +277,47 @@ def dial(
     settings: CallSettings | None = None,
     engine_settings: EngineSettings | None = None,
 ) -> AbstractAsyncContextManager[Any]:
-    """Call a bot. The caller hangs up when the block is left, if the call has not ended by then.
+    """Call a bot. The caller hangs up when the block is left, if the call has not ended by then, and what an
+    assistant does after the call is awaited.
 
     bot: a function of the call, or where to find one (`"examples/echo.py"`).
     via: `"text"` types and reads, at the pace of speech; `"audio"` speaks and listens over a line in memory; `"twilio"`
     does so as a caller whom Twilio puts through, with its webhook and its stream, in memory as well.
+    from_, to, metadata: what the bot knows of the call; by way of Twilio its own numbers, and what Twilio says.
     words_per_minute: the pace, for text.
     voice, noise_dbfs, line: for audio and Twilio, see `AudioCaller`; Twilio's line may be `TwilioConditions`.
     format: for audio. Twilio has µ-law at 8 kHz only.
     """
-    caller: BaseCaller
-    if via == "text":
-        caller = Caller(words_per_minute)
-    elif via == "audio":
-        from .audio_caller import AudioCaller
-
-        caller = AudioCaller(voice, noise_dbfs=noise_dbfs, line=line, format=format, seed=seed)
-    elif via == "twilio":
+    if via == "twilio":
         from .twilio_caller import dialled
 
         return dialled(
             bot,
             seed=seed,
+            from_=from_,
+            to=to,
             voice=voice,
             noise_dbfs=noise_dbfs,
             line=line,
             settings=settings,
             engine_settings=engine_settings,
         )
-    else:
-        raise TestKitError.of("test.via", via=via)
-    return _dialled(caller, bot, seed, settings, engine_settings)
+    caller = caller_of(
+        via, seed=seed, words_per_minute=words_per_minute, voice=voice, noise_dbfs=noise_dbfs, line=line, format=format
+    )
+    known = {"from_": from_, "to": to, "metadata": metadata}
+    return _dialled(caller, bot, seed, known, settings, engine_settings)
+
+
+def caller_of(via: str, *, seed: int = 0, words_per_minute: int = 180, **sound: Any) -> BaseCaller:
+    """Somebody with a line of their own, of `"text"` or of `"audio"`. Raises `TestKitError` (`test.via`)."""
+    if via == "text":
+        return Caller(words_per_minute)
+    if via == "audio":
+        from .audio_caller import AudioCaller
+
+        return AudioCaller(sound.pop("voice", None), seed=seed, **sound)
+    raise TestKitError.of("test.via", via=via)
 
 
 @contextlib.asynccontextmanager
@@ -264,6 +325,7 @@ async def _dialled(
     caller: BaseCaller,
     bot: Bot | str,
     seed: int,
+    known: Mapping[str, Any],
     settings: CallSettings | None,
     engine_settings: EngineSettings | None,
 ) -> AsyncIterator[BaseCaller]:
@@ -274,8 +336,8 @@ async def _dialled(
         call_settings=settings,
         engine_settings=engine_settings or EngineSettings(development=True),
     )
-    await caller.dial(app, seed)
+    await caller.dial(app, seed, **known)
     try:
         yield caller
     finally:
-        await caller.hangs_up()
+        await caller.leaves()

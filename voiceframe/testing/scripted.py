@@ -6,7 +6,6 @@ import array
 import asyncio
 import math
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
-from typing import Any
 
 from ..audio import PCM_16K, Audio, AudioFormat
 from ..errors import TestKitError
@@ -19,19 +18,15 @@ from ..frames import (
     TranscriptionFrame,
     Word,
 )
-from ..llm import LLM, LLMRequest, Part, Stop, TextDelta, ToolCall, Usage
+from ..llm import LLM, LLMRequest, Part, Stop, TextDelta, Usage
 from ..processor import Processor, handles
+from ..rehearsed import call_tool
 from ..words import spans
 
 __all__ = ["ScriptedLLM", "ScriptedSTT", "ToneTTS", "call_tool"]
 
 #: One answer: a text, parts in order, an error to raise, or a function of the request that returns one of these.
 Answer = str | Sequence[Part] | Exception | Callable[[LLMRequest], "str | Sequence[Part] | Exception"]
-
-
-def call_tool(name: str, id: str = "tool-1", **arguments: Any) -> list[Part]:
-    """An answer that calls a tool: `ScriptedLLM([call_tool("book", day="Thursday"), "It is booked."])`."""
-    return [ToolCall(id, name, arguments), Stop("tools")]
 
 
 class ScriptedLLM(LLM):

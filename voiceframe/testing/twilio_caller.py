@@ -362,6 +362,8 @@ async def dialled(
     bot: Bot | str,
     *,
     seed: int,
+    from_: str,
+    to: str,
     voice: Voice | None,
     noise_dbfs: float | None,
     line: LineConditions | None,
@@ -370,9 +372,11 @@ async def dialled(
 ) -> AsyncIterator[TwilioCaller]:
     """A call that has been taken; the caller hangs up in the end."""
     async with TwilioExchange(bot, settings=settings, engine_settings=engine_settings) as exchange:
-        caller = exchange.caller(seed=seed, voice=voice, noise_dbfs=noise_dbfs, line=line)
+        numbers = {"From": from_, "Caller": from_, "To": to, "Called": to}
+        fields = {name: number for name, number in numbers.items() if number}
+        caller = exchange.caller(seed=seed, voice=voice, noise_dbfs=noise_dbfs, line=line, fields=fields)
         await caller.connects()
         try:
             yield caller
         finally:
-            await caller.hangs_up()
+            await caller.leaves()

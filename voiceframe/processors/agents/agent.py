@@ -42,6 +42,7 @@ from ...tools.values import hidden_in
 from .approvals import Approval
 from .asking import Speculation
 from .context import Note, View
+from .fitting import check_speakers
 from .greeting import Greeting, Opening, prepared, voice_behind
 from .mind import Mind
 from .remarks import Remarks
@@ -55,6 +56,7 @@ from .voices import Voices
 
 if TYPE_CHECKING:
     from ...node import Node
+    from ...pipeline import Pipeline
     from ...tools.mcp import MCPServer
     from ..guardrails import AgentGuard, Guardrail
     from .exchange import Exchange
@@ -270,6 +272,9 @@ class Agent(Processor):
         return self if name == self.name else None
 
     # -- the life of the call
+
+    def check(self, pipeline: Pipeline) -> None:
+        check_speakers(self, self._everybody(), pipeline)
 
     async def setup(self) -> None:
         self._adopt(self._node)

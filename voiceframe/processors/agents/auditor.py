@@ -36,7 +36,7 @@ from ...frames import (
     VADUserStartedSpeakingFrame,
     VADUserStoppedSpeakingFrame,
 )
-from ...processor import Observer, observes
+from ...processor import Observer, Processor, observes
 from ...subject import About, Subject, set_subject, subject_of
 from ...tools.tool import AnyTool
 from .agent import Agent
@@ -51,6 +51,8 @@ from .template import Template, values_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from ...pipeline import Pipeline
 
 __all__ = ["Auditor", "AuditorSettings"]
 
@@ -140,7 +142,7 @@ class Auditor(Observer):
     # -- the life of the call
 
     async def setup(self) -> None:
-        voice = self._delivery.voice = self._found()
+        voice = self._delivery.voice = self._found(node.proc for node in self.call.engine.nodes)
         self._itself = self.agent._front is voice.processor  # the same, or a specialist of that squad
         if self._given_tools is None:
             own, servers = tools_of(self.agent)
@@ -155,9 +157,13 @@ class Auditor(Observer):
             self.spawn(self.agent.llm.warm(), name=f"{self.name} warms its model", lasting=True)
         self._unsubscribe = self.call.log.subscribe(self._on_event)
 
-    def _found(self) -> Voice:
+    def check(self, pipeline: Pipeline) -> None:
+        if "#" not in self.of:  # such a name is given when the call begins
+            self._found(pipeline.processors())
+
+    def _found(self, processors: Iterable[Processor]) -> Voice:
         """The agent of the call. Raises `AuditorError`."""
-        voices = voices_in(self.call)
+        voices = voices_in(processors)
         known = ", ".join(voice.name for voice in voices)
         if self.of:
             found = [voice for voice in voices if voice.name == self.of]

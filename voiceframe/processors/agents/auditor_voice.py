@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ...processor import Processor
@@ -10,7 +11,6 @@ from .agent import Agent
 from .messages import note_text
 
 if TYPE_CHECKING:
-    from ...call import Call
     from ..realtime.base import Realtime
 
 __all__ = ["Voice", "voices_in"]
@@ -79,14 +79,14 @@ class RealtimeVoice(Voice):
             realtime.mouth.want(Wish(realtime.mouth.tag()))
 
 
-def voices_in(call: Call) -> list[Voice]:
-    """All that talk by a model in this call, in the order of its pipeline."""
+def voices_in(processors: Iterable[Processor]) -> list[Voice]:
+    """All that talk by a model in a pipeline, in its order."""
     from ..realtime.base import Realtime
 
     found: list[Voice] = []
-    for node in call.engine.nodes:
-        if isinstance(node.proc, Agent):
-            found.append(AgentVoice(node.proc))
-        elif isinstance(node.proc, Realtime):
-            found.append(RealtimeVoice(node.proc))
+    for processor in processors:
+        if isinstance(processor, Agent):
+            found.append(AgentVoice(processor))
+        elif isinstance(processor, Realtime):
+            found.append(RealtimeVoice(processor))
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,6 @@ from ...errors import RouterError
 from ...settings import Settings
 
 if TYPE_CHECKING:
-    from ...call import Call
     from ...processor import Processor
 
 __all__ = ["CallVoice"]
@@ -36,14 +35,14 @@ class CallVoice:
     turns: Mapping[str, Any] = field(default_factory=dict)
     vad: Mapping[str, Any] = field(default_factory=dict)
 
-    def changes(self, call: Call, router: str) -> list[tuple[Processor, dict[str, Any]]]:
-        """What is to be set of the processors of this call.
+    def changes(self, processors: Iterable[Processor], router: str) -> dict[Processor, dict[str, Any]]:
+        """What is to be set of the processors of a call.
 
         Raises `RouterError` (`router.setting`) for a setting that one of them does not have, and `ConfigurationError`
         for a value that it does not take.
         """
-        changes: list[tuple[Processor, dict[str, Any]]] = []
-        for processor, wanted in self._wanted(call):
+        changes: dict[Processor, dict[str, Any]] = {}
+        for processor, wanted in self._wanted(processors):
             settings = getattr(processor, "settings", None)
             known = list(type(settings)._settings) if isinstance(settings, Settings) else []
             for name in wanted:
@@ -57,10 +56,10 @@ class CallVoice:
                     )
             if wanted and isinstance(settings, Settings):
                 settings.replace(**wanted)
-                changes.append((processor, dict(wanted)))
+                changes[processor] = dict(wanted)
         return changes
 
-    def _wanted(self, call: Call) -> Iterator[tuple[Processor, Mapping[str, Any]]]:
+    def _wanted(self, processors: Iterable[Processor]) -> Iterator[tuple[Processor, Mapping[str, Any]]]:
         from ..stt import STT
         from ..tts import TTS
         from ..turn import Turns
@@ -68,8 +67,7 @@ class CallVoice:
 
         spoken = {name: value for name, value in (("voice", self.voice), ("language", self.language)) if value}
         heard = {"language": self.language} if self.language else {}
-        for node in call.engine.nodes:
-            processor = node.proc
+        for processor in processors:
             if isinstance(processor, TTS):
                 yield processor, {**spoken, **self.tts}
             elif isinstance(processor, STT):

@@ -101,7 +101,6 @@ class Exchange:
         self.current = start
         self._had: set[str] = {start.name}  # who has had the caller in this turn
         self._count = 0
-        self._deciding = False
         self._away = ""  # the destination to which the caller is being put through
 
     def begin_turn(self) -> None:
@@ -146,21 +145,17 @@ class Exchange:
                 return self._refused(source, Handoff(handoff.target), Refusal("blocked", "policy", error))
         refusal = self._late(source, handoff.target, gone)
         if refusal is None:
-            self._deciding = True
-            try:
-                plan = await self._planned(source, handoff)
-                if isinstance(plan, Plan):
-                    head, given = await self._head(source, plan)
-                    self._deciding = False
-                    refusal = self._late(source, plan.target.name, gone)
-                    if refusal is None:
-                        self._decided(source, handoff, plan.status, plan=plan, context=given)
-                        said_in = self._carry_out(source, plan, head)
-                        return Outcome(text=f"{plan.target.name} goes on with the caller.", said_in=said_in)
-                else:
-                    refusal = plan
-            finally:
-                self._deciding = False
+            plan = await self._planned(source, handoff)
+            if isinstance(plan, Plan):
+                head, given = await self._head(source, plan)
+                # Meanwhile the caller may have spoken, or another handoff have taken place.
+                refusal = self._late(source, plan.target.name, gone)
+                if refusal is None:
+                    self._decided(source, handoff, plan.status, plan=plan, context=given)
+                    said_in = self._carry_out(source, plan, head)
+                    return Outcome(text=f"{plan.target.name} goes on with the caller.", said_in=said_in)
+            else:
+                refusal = plan
         return self._refused(source, handoff, refusal)
 
     def _late(self, source: Agent, target: str, gone: Callable[[], bool]) -> Refusal | None:
@@ -174,8 +169,6 @@ class Exchange:
             why = f"{self.current.name} has them already"
         elif gone():
             why = "they have spoken meanwhile"
-        elif self._deciding:
-            why = "another handoff is being decided"
         return Refusal("blocked", "late", HandoffError.of("handoff.late", target=target, why=why)) if why else None
 
     async def _planned(self, source: Agent, handoff: Handoff) -> Plan | Refusal:

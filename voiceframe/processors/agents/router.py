@@ -23,6 +23,7 @@ from .agent import Agent
 from .asking import Speculation
 from .call_voice import CallVoice
 from .classifiers import Classifier, Classify, Routed, RouteRequest
+from .fitting import check_voice, tts_behind
 from .greeting import Greeting
 from .questions import Questions
 from .rules import Rule
@@ -31,6 +32,7 @@ from .squad import OWN_FRAMES, Squad, checked, nearest
 
 if TYPE_CHECKING:
     from ...node import Node
+    from ...pipeline import Pipeline
 
 __all__ = ["Router"]
 
@@ -121,6 +123,7 @@ class Router(Agent):
         self._target_voices = dict(target_voices or {})
         #: The target that has the call; None until it is decided.
         self.target: Agent | None = None
+        self._shown: Agent | None = None  # the one of whom the log says that they have the caller
         self._early: _Verdict | None = None  # what a rule has decided before anybody spoke
         self._said: list[str] = []
         self._guess: _Guess | None = None
@@ -141,6 +144,7 @@ class Router(Agent):
 
     async def remark(self, note: str) -> AsyncIterator[str]:
         target = self.target or self.targets[self.fallback]
+        self._show(target, None)
         async with contextlib.aclosing(target.remark(note)) as texts:  # type: ignore[type-var]
             async for text in texts:
                 yield text
@@ -238,14 +242,23 @@ class Router(Agent):
             ),
             turn=turn,
         )
+        target = self.targets[verdict.target]
+        self._show(target, turn)
         if not final:
             return
-        target = self.target = self.targets[verdict.target]
-        specialist = target._speaker.name
-        squad = target.name if isinstance(target, Squad) else self.name
-        self.call.log.write(SpecialistChanged(squad=squad, specialist=specialist, cause="route"), turn=turn)
+        self.target = target
         self._sound(self._target_voices.get(verdict.target), [target])
         self._voices.take_over()
+
+    def _show(self, target: Agent, turn: int | None) -> None:
+        """This one answers now: for good, or until it is decided."""
+        previous = self._shown._speaker.name if self._shown is not None else ""
+        self._shown = target
+        specialist = target._speaker.name
+        if specialist != previous:
+            squad = target.name if isinstance(target, Squad) else self.name
+            changed = SpecialistChanged(squad=squad, specialist=specialist, previous=previous, cause="route")
+            self.call.log.write(changed, turn=turn)
 
     # -- how the call sounds
 
@@ -254,7 +267,8 @@ class Router(Agent):
         if voice is None:
             return
         before = True
-        changes = dict(voice.changes(self.call, self.name))
+        processors = [node.proc for node in self.call.engine.nodes]
+        changes = voice.changes(processors, self.name)
         for node in self.call.engine.nodes:
             before = before and node is not self._node
             wanted = changes.get(node.proc, {})
@@ -304,6 +318,13 @@ class Router(Agent):
 
     # -- the life of the call
 
+    def check(self, pipeline: Pipeline) -> None:
+        super().check(pipeline)
+        for name, voice in (("", self._call_voice), *self._target_voices.items()):
+            voice.changes(pipeline.processors(), self.name)
+            who = f"The target {name!r} of {self.name!r}" if name else f"The router {self.name!r}"
+            check_voice(tts_behind(self, pipeline), voice.voice, who)
+
     async def setup(self) -> None:
         self._adopt(self._node)
         self._early = self._rule(words=False)
@@ -311,8 +332,6 @@ class Router(Agent):
             self.target = self.targets[self._early.target]
         self._voices.begin()
         self._begin()
-        for voice in (self._call_voice, *self._target_voices.values()):
-            voice.changes(self.call, self.name)  # what is wrong with it is known before the call is answered
         speaker = self._speaker
         own = self.greeting is not None and (self._early is None or speaker.greeting is None)
         await self._prepare_greeting(speaker, self._opening if own else None)

@@ -9,12 +9,12 @@ Router([sales, support], fallback="support", rules=[
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from ...errors import RouterError
+from ...errors import GuardrailError, RouterError
+from ...guardrails.machine import Machine
 
 if TYPE_CHECKING:
     from ...call import Call
@@ -23,8 +23,6 @@ __all__ = ["Rule"]
 
 #: What is searched: a caller who says more than that has said what they want before.
 _MOST_CHARS: Final = 500
-#: Of such a text an expression is searched in bounded time if no part that repeats holds another one that does.
-_NESTED: Final = re.compile(r"[*+}][^()]*\)[*+{]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +32,9 @@ class Rule:
     to, caller: the number that was dialled, and that of the caller: one in E.164 or the beginning of some ("+49").
     metadata: of the call: each of these must be there, with this value.
     when: a function of the call.
-    pattern: a regular expression that is searched in what the caller says, case ignored. A rule without one is known
-        before anybody has said a word, and decides before the call is answered.
+    pattern: a regular expression that is searched in what the caller says, case ignored, as `Pattern` of
+        `voiceframe.guardrails` takes it: no caller can keep it busy. A rule without one is known before anybody has
+        said a word, and decides before the call is answered.
     name: for the event; by default what it asks for.
 
     Raises `RouterError` (`router.rule`).
@@ -48,19 +47,17 @@ class Rule:
     when: Callable[[Call], bool] | None = None
     pattern: str = ""
     name: str = ""
+    _machine: Machine | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not (self.to or self.caller or self.metadata or self.when is not None or self.pattern):
             raise RouterError.of("router.rule", target=self.target, problem="asks for nothing, so it always holds")
-        try:
-            re.compile(self.pattern)
-        except re.error as error:
-            problem = f"has the pattern {self.pattern!r}, which is no regular expression: {error}"
-            raise RouterError.of("router.rule", target=self.target, problem=problem) from None
-        if _NESTED.search(self.pattern):
-            problem = f"has the pattern {self.pattern!r}, in which something that repeats is repeated: a caller could "
-            problem += "keep it busy for hours"
-            raise RouterError.of("router.rule", target=self.target, problem=problem)
+        if self.pattern:
+            try:
+                object.__setattr__(self, "_machine", Machine(self.pattern))
+            except GuardrailError as error:
+                problem = f"cannot be taken: {error.message.rstrip('.')}"
+                raise RouterError.of("router.rule", target=self.target, problem=problem) from None
 
     @property
     def needs_words(self) -> bool:
@@ -86,5 +83,5 @@ class Rule:
             and (not self.caller or call.from_.startswith(self.caller))
             and all(key in call.metadata and call.metadata[key] == value for key, value in self.metadata.items())
             and (self.when is None or bool(self.when(call)))
-            and (not self.pattern or re.search(self.pattern, text[:_MOST_CHARS], re.IGNORECASE) is not None)
+            and (self._machine is None or bool(self._machine.matches(text[:_MOST_CHARS]).spans))
         )

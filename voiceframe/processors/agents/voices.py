@@ -63,7 +63,6 @@ class Voices:
             return True
         if not self._front.alive(reply.number):
             return False
-        saying.close()
         return saying.open(reply.turn, interruptible=self._front._speaker.interruptible)
 
     def changed(self, frame: UpdateSettingsFrame) -> None:

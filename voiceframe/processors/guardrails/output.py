@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from ...errors import GuardrailError
 from ...frames import (
@@ -13,7 +14,6 @@ from ...frames import (
     InterruptionFrame,
     ReplyEndedFrame,
     ReplyStartedFrame,
-    StartFrame,
     TextFrame,
     ToolCallFrame,
 )
@@ -22,6 +22,9 @@ from ...guardrails.policy import Policy
 from ...processor import Processor, handles
 from .held import Held, Portion
 from .record import record
+
+if TYPE_CHECKING:
+    from ...pipeline import Pipeline
 
 __all__ = ["OutputGuard", "SlowOutputGuard", "output_guard"]
 
@@ -41,9 +44,8 @@ class OutputGuard(Processor):
         self._held: dict[int, Held] = {}
         self._turns: dict[int, int | None] = {}
 
-    @handles(StartFrame)
-    def on_start(self, frame: StartFrame) -> None:
-        check_place(self)
+    def check(self, pipeline: Pipeline) -> None:
+        check_place(self, list(pipeline.processors()))
 
     @handles(ReplyStartedFrame)
     def on_started(self, frame: ReplyStartedFrame) -> Frame:
@@ -113,7 +115,10 @@ class OutputGuard(Processor):
             return Decision("output", "allow", portion.text)
         began = time.perf_counter_ns()
         hits = [*portion.hits, *self._policy.by_sentence("output", portion.text)]
-        return self._policy.decide("output", portion.text, hits, began)
+        decision = self._policy.decide("output", portion.text, hits, began)
+        if self.call.log.private and not decision.blocked:  # a number that was asked for in private is read back
+            return Decision("output", "allow", portion.text)
+        return decision
 
     def _is_own(self, text: str) -> bool:
         """Whether it is a sentence that a guardrail says: it was written by whoever has written the rules."""
@@ -183,12 +188,11 @@ def output_guard(policy: Policy, *, excerpts: bool = False) -> OutputGuard:
     return cls(policy, excerpts=excerpts)
 
 
-def check_place(guard: OutputGuard) -> None:
+def check_place(guard: OutputGuard, procs: Sequence[Processor]) -> None:
     """Raise `GuardrailError` (`guard.order`) if a voice stands before it, or the agent behind it."""
     from ..agents import Agent
     from ..tts import TTS
 
-    procs = [node.proc for node in guard.call.engine.nodes]
     at = procs.index(guard)
     if any(isinstance(proc, TTS) for proc in procs[:at]):
         raise GuardrailError.of("guard.order", name=guard.name, where="behind the voice")

@@ -47,6 +47,8 @@ class TranscriptGuard(Processor):
     def on_words(self, frame: TranscriptionFrame) -> Frame:
         now = self.call.clock.at_ms()
         decision = self._judged(frame.text, now)
+        if self.call.log.private:
+            return frame
         self._said = f"{self._said} {frame.text}"[-_MEMORY:]
         self._said_ms = now
         if decision.hits:
@@ -63,7 +65,7 @@ class TranscriptGuard(Processor):
         return frame if decision.text == frame.text else frame.replace(text=decision.text)
 
     def _judged(self, text: str, now: int) -> Decision:
-        if not text.strip():
+        if not text.strip() or self.call.log.private:  # see `Guardrail`: it is for whoever asks, and kept nowhere
             return Decision("transcript", "allow", text)
         if now - self._said_ms > _TOGETHER_MS:
             self._said = ""

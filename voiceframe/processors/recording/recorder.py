@@ -149,7 +149,9 @@ class Recorder(Observer):
         take, writer = self._take, self._writer
         if take is None or writer is None:
             return
-        self._write(take.stop(at_ms))
+        left = take.stop(at_ms)
+        if take.rate:  # else there was no sound: a call of text has no file
+            self._write(left)
         self._take = self._writer = None
         take.reason = reason
         if take.rate:

@@ -119,6 +119,11 @@ class TTS(Streams):
     async def open(self, format: AudioFormat, voice: str, language: str) -> TTSStream:
         """A stream of this voice whose chunks have `format`. Called in `setup()`, and again when a stream has ended."""
 
+    def nearest_voice(self, voice: str) -> str | None:
+        """None if there is this voice, or if nobody can tell without asking the vendor; else the name of the one that
+        is most like it."""
+        return None
+
     def phonemes(self, word: str, sounds: str) -> str | None:
         """What the voice is given for `word`, that it may say `sounds`; None if it takes no phonemes."""
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 import math
 import threading
 from collections.abc import AsyncGenerator, Iterable
@@ -11,6 +12,7 @@ from typing import Final
 
 from ... import espeak
 from ...audio import PCMU_8K, Audio, AudioFormat
+from ...errors import MissingExtra, SpeechError
 from ...frames import Word
 from ...settings import setting
 from .base import TTS, TTSSettings
@@ -45,6 +47,19 @@ class EspeakSettings(TTSSettings, prefix="ESPEAK"):
     pause_ms: int = setting(default=350, doc="pause between two sentences of a reply", ge=0)
 
 
+@lru_cache(64)
+def _nearest(voice: str) -> str | None:
+    """Kept, as the library may be busy with a sentence of another call."""
+    try:
+        espeak.resolve(voice)
+    except MissingExtra:  # of which is told where a voice is opened
+        return None
+    except SpeechError:
+        known = sorted({name for each in espeak.voices() for name in (*each.languages, each.name)})
+        return (difflib.get_close_matches(voice.partition("+")[0], known, n=1, cutoff=0.0) or ["en-us"])[0]
+    return None
+
+
 class EspeakTTS(TTS):
     """Speaks with espeak-ng, which the extra `local` brings. It is GPL-3: see `voiceframe.espeak`.
 
@@ -62,6 +77,9 @@ class EspeakTTS(TTS):
         self.settings: EspeakSettings = settings
         self.voice = voice or settings.voice
         self.cache = shared_cache() if cache is None else cache
+
+    def nearest_voice(self, voice: str) -> str | None:
+        return _nearest(voice)
 
     async def open(self, format: AudioFormat, voice: str, language: str) -> EspeakStream:
         maker = await self.offload(PromptMaker, self.settings, voice, format, self.cache)

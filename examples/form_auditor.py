@@ -1,0 +1,184 @@
+"""An insurer's line: an agent takes the report of an accident, and an auditor beside it checks it and fills the form.
+
+    voiceframe chat examples/form_auditor.py --script examples/form_auditor.txt
+    voiceframe chat examples/form_auditor.py --llm openai/gpt-4.1-mini
+    voiceframe check examples/form_auditor.py
+    voiceframe run examples/form_auditor.py              # docs/twilio.md; VOICEFRAME_STT_PROVIDER=deepgram, say, to hear
+    voiceframe run examples/form_auditor.py:realtime     # a model that hears and speaks itself: OPENAI_API_KEY
+
+Without a model both have rehearsed what they say. The agent only talks; what is in the form the auditor has put there,
+by tools of its own that refuse what cannot be. It has the agent ask again, says when all is there, and ends a call in
+which somebody needs help.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Literal
+
+from voiceframe import Agent, Call, Pipeline
+from voiceframe.flow import Date, Digits
+from voiceframe.flow.slots import Context
+from voiceframe.llm import LLMRequest, Part, Stop, TextDelta, ToolCall
+from voiceframe.processors import STT, TTS, Auditor, Realtime, SileroVAD, Turns
+from voiceframe.rehearsed import Rehearsed
+from voiceframe.subject import subject_of
+from voiceframe.talk import model_or
+from voiceframe.tools import ToolContext, hang_up, tool
+
+GREETING = "Claims department, hello. What is the number of your policy?"
+QUESTIONS = {
+    "policy": "What is the number of your policy?",
+    "day": "On which day did it happen?",
+    "place": "Where did it happen?",
+    "damage": "What is damaged?",
+}
+TALK = """\
+You take the report of a car accident on the telephone: the number of the policy (six digits), the day, the place, and
+what is damaged. Ask for one at a time, in short sentences. A colleague listens, and fills the form; a note from the
+Auditor says what is wrong with an answer: tell the caller in your own words, and ask again. Until a note says that all
+is there, do not say that the report is complete. Then say that the claim has the number {claim}, say goodbye and hang
+up. If you have asked for everything and no note comes, say that somebody will call back, and hang up."""
+AUDIT = """\
+Today is {{ now }}. Fill the form of claim {{ data.subject.id }}: as soon as the caller has said something that belongs
+in it, call fill with it; again when they correct it. When fill refuses a value, call correction with the name of the
+field, a colon and the reason. When nothing is missing, call complete with "all there". When somebody is hurt or in
+danger now, call abort with "Please hang up and call 999 now. We will call you back." and nothing else."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    holder: str
+    since: date
+
+
+# In place of your own systems.
+POLICIES = {"471100": Policy("Anna Smith", date(2024, 3, 1)), "471200": Policy("Peter Miller", date(2025, 12, 20))}
+claims: dict[str, dict[str, str]] = {}
+
+
+@tool()
+async def fill(ctx: ToolContext, field: Literal["policy", "day", "place", "damage"], value: str) -> str:
+    """Fill a field of the form, or put it right. It says what is missing then.
+
+    value: of policy six digits, of day as 2026-12-03; of place and damage the caller's words.
+    """
+    subject = subject_of(ctx.call)
+    assert subject is not None
+    claim = claims[subject.id]
+    if why := problem({**claim, field: value}, field, datetime.fromtimestamp(ctx.call.clock.wall_ms() / 1000).date()):
+        ctx.refuse(why)
+    claim[field] = value
+    missing = [name for name in QUESTIONS if name not in claim]
+    claim["status"] = "open" if missing else "complete"
+    return f"filled; missing: {', '.join(missing) or 'nothing'}"
+
+
+def problem(claim: dict[str, str], field: str, today: date) -> str:
+    """Why a value cannot be."""
+    policy = POLICIES.get(claim.get("policy", ""))
+    if field == "policy" and policy is None:
+        return f"There is no policy {' '.join(claim['policy'])}."
+    if field == "day" and not re.fullmatch(r"\d{4}-\d\d-\d\d", claim["day"]):
+        return "That is no day."
+    if "day" in claim and date.fromisoformat(claim["day"]) > today:
+        return "That day is still to come."
+    if policy and "day" in claim and date.fromisoformat(claim["day"]) < policy.since:
+        return f"The policy began only later, on {policy.since:%d %B %Y}."
+    return ""
+
+
+def bot(call: Call) -> Pipeline:
+    """A recognizer, a model and a voice."""
+    claim, auditor = begin(call)
+    agent = Agent("claims", TALK.format(claim=claim), talking, tools=[hang_up], greeting=GREETING)
+    if not call.has_audio:
+        return Pipeline([call.transport.input(), agent, call.transport.output()], observers=[auditor])
+    ears, mouth = [SileroVAD(), STT.by_name(), Turns()], TTS.by_name()
+    return Pipeline([call.transport.input(), *ears, agent, mouth, call.transport.output()], observers=[auditor])
+
+
+def realtime(call: Call) -> Pipeline:
+    """A model that hears and speaks itself, with the same auditor."""
+    claim, auditor = begin(call)
+    model = Realtime.by_name("openai", TALK.format(claim=claim), tools=[hang_up], greeting=GREETING)
+    return Pipeline([call.transport.input(), model, call.transport.output()], observers=[auditor])
+
+
+def begin(call: Call) -> tuple[str, Auditor]:
+    """A new claim, and who fills it."""
+    claim = str(1001 + len(claims))
+    claims[claim] = {"call": call.id, "status": "open"}
+    agent = Agent("auditor", AUDIT, auditing, tools=[fill])
+    return claim, Auditor(agent, subject=("claim", claim), deliver="now")
+
+
+# -- what both say without a model
+
+
+def asked(text: str) -> str | None:
+    """The field that was asked for last."""
+    found = [(text.rfind(question), field) for field, question in QUESTIONS.items() if question in text]
+    return max(found)[1] if found else None
+
+
+def talk(match: re.Match[str], request: LLMRequest) -> str | list[Part]:
+    """The next question that was not answered."""
+    answered, field, waited = set(), None, False
+    for message in request.messages[1:]:
+        if message.role == "assistant":
+            field, waited = asked(message.text) or field, "One moment" in message.text
+        elif message.role == "user" and field and re.sub("<note.*?</note>", "", message.text).strip():
+            answered.add(field)
+    for each, question in QUESTIONS.items():
+        if each not in answered:
+            return f"Thank you. {question}"
+    if not waited:
+        return "Thank you. One moment, please."
+    return [TextDelta("Somebody will call you back about it. Goodbye!"), ToolCall("", "hang_up", {}), Stop("tools")]
+
+
+def ask_again(match: re.Match[str], request: LLMRequest) -> str:
+    return f"I am sorry. {match[2].strip()} {QUESTIONS[match[1]]}"
+
+
+def close(match: re.Match[str], request: LLMRequest) -> list[Part]:
+    number = re.search(r"claim has the number (\d+)", request.messages[0].text)
+    words = f"Thank you, that is all. Your claim has the number {number[1] if number else ''}. Goodbye!"
+    return [TextDelta(words), ToolCall("", "hang_up", {}), Stop("tools")]
+
+
+def look(match: re.Match[str], request: LLMRequest) -> str | list[Part]:
+    """What the auditor does about what was said since its last look."""
+    last = request.messages[-1]
+    if last.role == "tool":
+        field = next(c.arguments["field"] for m in request.messages for c in m.tool_calls if c.id == last.call_id)
+        if last.failed:
+            return [ToolCall("", "correction", {"message": f"{field}: {last.text}"}), Stop("tools")]
+        return [ToolCall("", "complete", {"message": "all there"}), Stop("tools")] if "nothing" in last.text else "OK"
+    told = [line for m in request.messages if m.role == "user" for line in m.text.splitlines() if line.startswith("{")]
+    entries = [json.loads(line) for line in told]
+    said = str(entries[-1].get("caller", "")) if last.text.endswith(told[-1]) else ""
+    if re.search(r"\b(hurt|injured|bleeding|on fire)\b", said, re.IGNORECASE):
+        return [ToolCall("", "abort", {"message": "Please hang up and call 999 now. We will call you back."}), Stop()]
+    field = asked(" ".join(entry.get("agent", "") for entry in entries))
+    today = re.search(r"\d{4}-\d\d-\d\dT[\d:]+", request.messages[0].text)
+    context = Context(datetime.fromisoformat(today[0]) if today else datetime.now())
+    value: object = said
+    if field == "policy":
+        value = Digits("policy", length=6).parse(said, context) or re.sub(r"\D", "", said) or said
+    elif field == "day":
+        value = Date("day", earliest_days=-60, latest_days=60).parse(said, context) or said
+    return [ToolCall("", "fill", {"field": field, "value": str(value)}), Stop("tools")] if said and field else "OK"
+
+
+talking = model_or(
+    Rehearsed(
+        (r"<note[^>]*>[^:<]*: all there</note>", close),
+        (r"<note[^>]*>[^:<]*: (\w+): ([^<]*)</note>", ask_again),
+        (r"", talk),
+        otherwise="Pardon?",
+    )
+)
+auditing = model_or(Rehearsed((r"", look), otherwise="OK"))
