@@ -3,7 +3,7 @@
     voiceframe chat examples/form_auditor.py --script examples/form_auditor.txt
     voiceframe chat examples/form_auditor.py --llm openai/gpt-4.1-mini
     voiceframe check examples/form_auditor.py
-    voiceframe run examples/form_auditor.py              # docs/twilio.md; VOICEFRAME_STT_PROVIDER=deepgram, say, to hear
+    voiceframe run examples/form_auditor.py              # docs/twilio.md; VOICEFRAME_STT_PROVIDER=deepgram to hear
     voiceframe run examples/form_auditor.py:realtime     # a model that hears and speaks itself: OPENAI_API_KEY
 
 Without a model both have rehearsed what they say. The agent only talks; what is in the form the auditor has put there,
@@ -14,15 +14,15 @@ which somebody needs help.
 import json
 import re
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Literal
 
 from voiceframe import Agent, Call, Pipeline
 from voiceframe.flow import Date, Digits
 from voiceframe.flow.slots import Context
-from voiceframe.llm import LLMRequest, Part, Stop, TextDelta, ToolCall
+from voiceframe.llm import LLMRequest, Part, TextDelta
 from voiceframe.processors import STT, TTS, Auditor, Realtime, SileroVAD, Turns
-from voiceframe.rehearsed import Rehearsed
+from voiceframe.rehearsed import Rehearsed, call_tool
 from voiceframe.subject import subject_of
 from voiceframe.talk import model_or
 from voiceframe.tools import ToolContext, hang_up, tool
@@ -67,12 +67,16 @@ async def fill(ctx: ToolContext, field: Literal["policy", "day", "place", "damag
     subject = subject_of(ctx.call)
     assert subject is not None
     claim = claims[subject.id]
-    if why := problem({**claim, field: value}, field, datetime.fromtimestamp(ctx.call.clock.wall_ms() / 1000).date()):
+    if why := problem({**claim, field: value}, field, today_of(ctx.call)):
         ctx.refuse(why)
     claim[field] = value
     missing = [name for name in QUESTIONS if name not in claim]
     claim["status"] = "open" if missing else "complete"
     return f"filled; missing: {', '.join(missing) or 'nothing'}"
+
+
+def today_of(call: Call) -> date:
+    return datetime.fromtimestamp(call.clock.wall_ms() / 1000, UTC).date()
 
 
 def problem(claim: dict[str, str], field: str, today: date) -> str:
@@ -124,61 +128,68 @@ def asked(text: str) -> str | None:
 
 
 def talk(match: re.Match[str], request: LLMRequest) -> str | list[Part]:
-    """The next question that was not answered."""
+    """What the agent says: what the auditor has told it, else the next question that was not answered."""
+    note = re.search('<note from="Auditor">(.*)</note>', request.messages[-1].text)
+    if note and "all there" in note[1]:
+        number = re.search(r"claim has the number (\d+)", request.messages[0].text)
+        words = f"Thank you, that is all. Your claim has the number {number[1] if number else ''}. Goodbye!"
+        return [TextDelta(words), *call_tool("hang_up")]
+    if note and (wrong := re.search(r"\b(policy|day|place|damage): (.*)", note[1])):
+        return f"I am sorry. {wrong[2]} {QUESTIONS[wrong[1]]}"
     answered, field, waited = set(), None, False
     for message in request.messages[1:]:
         if message.role == "assistant":
             field, waited = asked(message.text) or field, "One moment" in message.text
-        elif message.role == "user" and field and re.sub("<note.*?</note>", "", message.text).strip():
+        elif field and re.sub("<note.*</note>", "", message.text).strip():
             answered.add(field)
     for each, question in QUESTIONS.items():
         if each not in answered:
             return f"Thank you. {question}"
-    if not waited:
-        return "Thank you. One moment, please."
-    return [TextDelta("Somebody will call you back about it. Goodbye!"), ToolCall("", "hang_up", {}), Stop("tools")]
-
-
-def ask_again(match: re.Match[str], request: LLMRequest) -> str:
-    return f"I am sorry. {match[2].strip()} {QUESTIONS[match[1]]}"
-
-
-def close(match: re.Match[str], request: LLMRequest) -> list[Part]:
-    number = re.search(r"claim has the number (\d+)", request.messages[0].text)
-    words = f"Thank you, that is all. Your claim has the number {number[1] if number else ''}. Goodbye!"
-    return [TextDelta(words), ToolCall("", "hang_up", {}), Stop("tools")]
+    if waited:
+        return [TextDelta("Somebody will call you back about it. Goodbye!"), *call_tool("hang_up")]
+    return "Thank you. One moment, please."
 
 
 def look(match: re.Match[str], request: LLMRequest) -> str | list[Part]:
-    """What the auditor does about what was said since its last look."""
-    last = request.messages[-1]
-    if last.role == "tool":
-        field = next(c.arguments["field"] for m in request.messages for c in m.tool_calls if c.id == last.call_id)
-        if last.failed:
-            return [ToolCall("", "correction", {"message": f"{field}: {last.text}"}), Stop("tools")]
-        return [ToolCall("", "complete", {"message": "all there"}), Stop("tools")] if "nothing" in last.text else "OK"
-    told = [line for m in request.messages if m.role == "user" for line in m.text.splitlines() if line.startswith("{")]
-    entries = [json.loads(line) for line in told]
-    said = str(entries[-1].get("caller", "")) if last.text.endswith(told[-1]) else ""
-    if re.search(r"\b(hurt|injured|bleeding|on fire)\b", said, re.IGNORECASE):
-        return [ToolCall("", "abort", {"message": "Please hang up and call 999 now. We will call you back."}), Stop()]
-    field = asked(" ".join(entry.get("agent", "") for entry in entries))
-    today = re.search(r"\d{4}-\d\d-\d\dT[\d:]+", request.messages[0].text)
-    context = Context(datetime.fromisoformat(today[0]) if today else datetime.now())
-    value: object = said
-    if field == "policy":
-        value = Digits("policy", length=6).parse(said, context) or re.sub(r"\D", "", said) or said
-    elif field == "day":
-        value = Date("day", earliest_days=-60, latest_days=60).parse(said, context) or said
-    return [ToolCall("", "fill", {"field": field, "value": str(value)}), Stop("tools")] if said and field else "OK"
+    """What the auditor does about all that was said since its last look."""
+    messages, results = list(request.messages), []
+    while messages[-1].role == "tool":
+        results.insert(0, messages.pop())
+    if results:
+        fields = {call.id: str(call.arguments["field"]) for call in messages[-1].tool_calls}
+        for result in results:
+            if result.failed:
+                why = re.search("refuses: (.*) Tell the caller", result.text)
+                return call_tool("correction", message=f"{fields[result.call_id]}: {why[1] if why else result.text}")
+        missing = results[-1].text.partition("missing: ")[2].split(", ")
+        if missing == ["nothing"]:
+            return call_tool("complete", message="all there")
+        return call_tool("correction", message=f"{missing[0]}: I need that too.") if missing[-1] != "damage" else "OK"
+    today = re.search(r"\d{4}-\d\d-\d\dT[\d:]+", messages[0].text)
+    context = Context(datetime.fromisoformat(today[0])) if today else Context()
+    looks = [m.text.partition("\n")[2].splitlines() for m in messages if m.role == "user"]
+    entries = [json.loads(line) for lines in looks for line in lines]
+    field, fills = None, list[Part]()
+    for number, entry in enumerate(entries):
+        field, said = asked(entry.get("agent", "")) or field, entry.get("caller", "")
+        if re.search(r"\b(hurt|injured|bleeding|on fire)\b", said, re.IGNORECASE):
+            return call_tool("abort", message="Please hang up and call 999 now. We will call you back.")
+        value = understood(field, said, context)
+        if value and number >= len(entries) - len(looks[-1]):
+            fills += call_tool("fill", field=value[0], value=value[1])[:1]
+    return fills or "OK"
 
 
-talking = model_or(
-    Rehearsed(
-        (r"<note[^>]*>[^:<]*: all there</note>", close),
-        (r"<note[^>]*>[^:<]*: (\w+): ([^<]*)</note>", ask_again),
-        (r"", talk),
-        otherwise="Pardon?",
-    )
-)
-auditing = model_or(Rehearsed((r"", look), otherwise="OK"))
+def understood(field: str | None, said: str, context: Context) -> tuple[str, str] | None:
+    """The field to which the words belong, and what is to be filled in."""
+    past, near = Date("day", earliest_days=-300, latest_days=0), Date("day", earliest_days=-7, latest_days=7)
+    if day := past.parse(said, context) or near.parse(said, context):
+        return "day", str(day)
+    number = Digits("policy", length=6).parse(said, context) or re.sub(r"\D", "", said)
+    if number and field in ("policy", "day"):
+        return "policy", number
+    return (field, said) if field and field != "policy" and said not in ("", "(not understood)") else None
+
+
+talking = model_or(Rehearsed(("", talk), otherwise=""))
+auditing = model_or(Rehearsed(("", look), otherwise="OK"))

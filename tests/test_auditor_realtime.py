@@ -88,16 +88,34 @@ async def test_it_is_given_the_turns_and_what_was_heard() -> None:
     ]
 
 
-async def test_words_that_come_late_are_looked_at_again() -> None:
+async def test_it_waits_for_the_words_of_a_turn_that_was_committed_without_them() -> None:
     checker = auditing("OK")
     model = Model()
     async with rig(model, observers=[Auditor(checker)]) as running:
         await settle()
         model.stream.tell(SpeechBegan(0), SpeechStopped(500), TurnTaken("i1"))
         await answers(running, model.stream, 1, "Yes.")  # which commits the turn, before its words are known
+        await settle(1_000)
+        assert isinstance(checker.llm, ScriptedLLM)
+        assert checker.llm.requests == []
         model.stream.tell(CallerSaid("i1", "On the twelfth of May", final=True))
         await settle()
-    assert isinstance(checker.llm, ScriptedLLM)
+    assert len(checker.llm.requests) == 1
+    assert '"caller": "On the twelfth of May"' in checker.llm.requests[0].messages[-1].text
+
+
+async def test_words_that_come_too_late_are_looked_at_again() -> None:
+    checker = auditing("OK")
+    model = Model()
+    async with rig(model, observers=[Auditor(checker)]) as running:
+        await settle()
+        model.stream.tell(SpeechBegan(0), SpeechStopped(500), TurnTaken("i1"))
+        await answers(running, model.stream, 1, "Yes.")
+        await settle(2_500)
+        assert isinstance(checker.llm, ScriptedLLM)
+        assert "(not understood)" in checker.llm.requests[0].messages[-1].text
+        model.stream.tell(CallerSaid("i1", "On the twelfth of May", final=True))
+        await settle()
     assert "On the twelfth of May" in checker.llm.requests[-1].messages[-1].text
     assert '"known_late": true' in checker.llm.requests[-1].messages[-1].text
 

@@ -22,9 +22,10 @@ Bot = Callable[..., str]
 
 USUAL = """
 from voiceframe import Agent, Call, Pipeline
+from voiceframe.testing import ScriptedLLM
 
 def bot(call: Call) -> Pipeline:
-    return Pipeline([call.transport.input(), Agent("it", greeting="Hello!"), call.transport.output()])
+    return Pipeline([call.transport.input(), Agent("it", "", ScriptedLLM([])), call.transport.output()])
 """
 
 
@@ -138,7 +139,7 @@ def test_a_bot_that_is_not_there_is_wrong_input(bot: Bot, capsys: pytest.Capture
     [
         (USUAL.replace("call.transport.input(), ", ""), "link.no-source"),
         (USUAL.replace("return Pipeline", "return list"), "link.not-a-pipeline"),
-        (body("raise ValueError('no such agent')"), "line 5: ValueError: no such agent"),
+        (body("raise ValueError('no such agent')"), "line 6: ValueError: no such agent"),
         (body("import asyncio; await asyncio.sleep(0)").replace("def bot", "async def bot"), ""),
     ],
     ids=["no-source", "no-pipeline", "raises", "async"],

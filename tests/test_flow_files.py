@@ -244,6 +244,20 @@ def test_what_is_no_flow_is_refused(text: str, where: str, words: str) -> None:
     assert any(f"x.yaml:{where}" in problem and words in problem for problem in found), found
 
 
+@pytest.mark.parametrize("text", ["a: [", 'a: "\\U00110000"', "a: \x00", "a: &b c", "{" * 3_000, "? ? ? a", "%YAML 9"])
+def test_where_libyaml_is_missing_the_same_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import yaml
+
+    monkeypatch.delattr(yaml, "CSafeLoader", raising=False)
+    assert "x.yaml" in problems(text)[0]
+
+
+def test_a_slot_that_cannot_be_read_is_told_once() -> None:
+    found = problems(CLINIC.read_text("utf-8").replace("step_minutes: 30", "step_minutes: half"))
+    assert len(found) == 1
+    assert "'step_minutes' of slot 'at' (time)" in found[0]
+
+
 def test_bombs_do_nothing() -> None:
     began = clock.perf_counter()
     laughs = "a: &a [x, x]\n" + "".join(
@@ -257,6 +271,13 @@ def test_bombs_do_nothing() -> None:
     assert "UTF-8" in problems(b"a: b\nc: \xff\xfe")[0]
     assert "x.yaml:2:" in problems(b"a: b\nc: \xff\xfe")[0]
     assert clock.perf_counter() - began < 5
+
+
+@pytest.mark.parametrize("name", ["free time", "class", "1st", '"\\0"', "__class__"])
+def test_a_mock_has_names_that_a_class_can_have(name: str) -> None:
+    text = CLINIC.read_text("utf-8")
+    assert "has to be one word" in problems(text.replace("{free: ", f"{{{name}: "))[0]
+    assert "has to be one word" in problems(text.replace("      Taken: ", f"      {name}: "))[0]
 
 
 def test_words_stay_words() -> None:

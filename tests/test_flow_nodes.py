@@ -200,6 +200,13 @@ async def test_an_open_question_takes_whatever_is_said() -> None:
     assert caller.call.data["slots"]["wish"] == "no"
 
 
+async def test_a_command_among_other_words_is_no_command_in_an_open_question() -> None:
+    states: list[AnyState] = [State("ask", "How can I help?", slots=[Text("wish")], to="end"), END]
+    async with calling(flow(*states)) as caller:
+        await say(caller, "help me with the bill")
+        assert caller.call.data["slots"] == {"wish": "help me with the bill"}
+
+
 async def test_an_open_question_is_no_trap() -> None:
     states: list[AnyState] = [State("ask", "How can I help?", slots=[Text("wish")], to="end"), END]
     async with calling(flow(*states)) as caller:
@@ -398,6 +405,24 @@ async def test_an_agent_that_ends_without_a_word_leaves_no_turn_unanswered() -> 
     assert set(caller.record.outcomes.values()) == {"answered"}
 
 
+async def test_the_node_decides_whether_its_agent_may_be_interrupted() -> None:
+    for interruptible in (True, False):
+        async with calling(with_agent(Clerk("clerk"), interruptible=interruptible)) as caller:
+            await say(caller, "talk to me")
+            replies = caller.record.of("reply.started")
+            assert replies[-1].data["interruptible"] is interruptible
+            assert replies[0].data["interruptible"] is True
+
+
+async def test_a_number_is_handed_over_as_one() -> None:
+    states: list[AnyState] = [Handoff("h", "One moment.", target="+4930123456", target_kind="number")]
+    async with calling(flow(*states)) as caller:
+        await caller.hears_the_end()
+    (handoff,) = caller.record.of("handoff.requested")
+    assert handoff.data["target_kind"] == "number"
+    assert (handoff.personal or {})["number"] == "+4930123456"
+
+
 async def test_an_outcome_that_is_no_exit_is_refused() -> None:
     async with calling(with_agent(Clerk("clerk"))) as caller:
         await say(caller, "talk to me", "done wrong")
@@ -455,10 +480,17 @@ async def test_an_agent_has_no_more_time_than_its_node() -> None:
 
 
 async def test_an_agent_with_a_greeting_begins_and_is_interrupted_like_any_other() -> None:
+    dropped: list[str] = []
+
     class Slow(Clerk):
         async def reply(self, turn: UserTurnFrame) -> AsyncIterator[str]:
-            for _ in range(60):
-                yield "and on it goes "
+            try:
+                for _ in range(60):
+                    yield "and on it goes "
+                    await asyncio.sleep(0.2)
+            except asyncio.CancelledError:
+                dropped.append(turn.text)
+                raise
 
     made = flow(
         State("hello", "Hello.", to="talk"),
@@ -472,6 +504,7 @@ async def test_an_agent_with_a_greeting_begins_and_is_interrupted_like_any_other
         await caller.waits(200)
         heard = caller.record.of("reply.heard")
         assert [e.data["complete"] for e in heard][-1] is False
+        assert dropped == ["go"]
         agent = next(s.agent for s in _flow(caller).states.values() if isinstance(s, AgentNode))
         texts = [str(message) for message in agent.context]
         assert any("Hello." in text for text in texts)
@@ -607,6 +640,8 @@ def problems(*states: AnyState, **options: Any) -> dict[str, str]:
         ([State("s", slots=[TIER], to="end", key_end="x"), END], "flow.value", "key_end='x'"),  # type: ignore[arg-type]
         ([Voicemail("v", "Speak.", to="end", path="x.mp3"), END], "flow.value", ".wav"),
         ([Voicemail("v", "Speak.", to="end", path="{caller}.wav"), END], "flow.value", "{caller}"),
+        ([Handoff("h", "x", target="030 1234", target_kind="number")], "flow.value", "E.164"),
+        ([Handoff("h", "x", target="x", target_kind="robot")], "flow.value", "no person, queue or number"),  # type: ignore[arg-type]
         ([AgentNode("a", Agent("x"), exits={}, failed="end"), END], "flow.value", "never be done"),
         ([AgentNode("a", Agent("x"), exits={"All Done": "end"}, failed="end"), END], "flow.value", "one word"),
         ([State("s", "{{ nobody }}", to="end"), END], "flow.variable", "'nobody'"),
@@ -670,6 +705,15 @@ async def test_the_sound_of_a_message_is_kept_from_the_beep_to_the_silence(tmp_p
     spoken_ms = len(loud) * 100
     assert spoken_ms == pytest.approx(2_200, abs=300)  # both parts of it, and nothing of the bot's
     assert length_ms - spoken_ms >= 2_000
+
+
+async def test_whoever_goes_on_speaking_is_not_cut_off(tmp_path: Path) -> None:
+    async with dial(sound_bot(tmp_path, {}, silence_ms=1_000), via="audio") as caller:
+        await caller.listens()
+        await caller.plays(tone(300, 4_000, -20.0))
+        await caller.hears_the_end()
+    (recorded,) = caller.record.of("flow.recorded")
+    assert recorded.data["duration_ms"] >= 5_000
 
 
 async def test_a_message_is_whole_when_the_caller_hangs_up_in_it(tmp_path: Path) -> None:

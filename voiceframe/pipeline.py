@@ -61,7 +61,7 @@ class Pipeline:
             _check_handlers(observer)
         _check_places(processors)
         for each in (*processors, *self.observers):
-            each.check(self)
+            each.check_pipeline(self)
 
     def __repr__(self) -> str:
         return f"Pipeline({list(self.elements)})"

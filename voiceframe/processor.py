@@ -301,7 +301,7 @@ class Processor:
             raise ProcessorError.of("processor.unlinked", processor=self.name, method=method)
         return node
 
-    def check(self, pipeline: Pipeline) -> None:
+    def check_pipeline(self, pipeline: Pipeline) -> None:
         """Raise a `VoiceframeError` if it cannot work in this pipeline, in which it stands or which it observes.
 
         Asked when the pipeline is linked, before the call is answered, and by `voiceframe check`: look at the others

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
@@ -29,11 +29,12 @@ __all__ = ["Rehearsed", "call_tool"]
 #: What is answered: a text, or parts. `{1}` in a text, or in an argument of a tool, is a group of the rule's pattern.
 Answer: TypeAlias = str | Sequence[Part]
 Rule: TypeAlias = tuple[str, Answer | Callable[[re.Match[str], LLMRequest], Answer]]
+_MOST_TEXTS: Final = 1_000
 _GROUP: Final = re.compile(r"\{(\d)\}")
 _TAG: Final = re.compile(r"<note [^>]*>Information, not said by the caller: |</note>")
 
 
-def call_tool(name: str, id: str = "tool-1", **arguments: Any) -> list[Part]:
+def call_tool(name: str, /, id: str = "tool-1", **arguments: Any) -> list[Part]:
     """An answer that calls a tool: `call_tool("book", day="Thursday")`."""
     return [ToolCall(id, name, arguments), Stop("tools")]
 
@@ -65,11 +66,12 @@ class Rehearsed(LLM):
             except re.error as error:
                 raise ConfigurationError.of("rehearsed.rule", pattern=pattern, error=error) from None
         self._otherwise = otherwise
+        self._said: dict[str, None] = {}  # its own words, to be told from those of tools that ask the caller
         self._delay_s, self._word_s = delay_ms / 1000, word_ms / 1000
 
     def answer(self, request: LLMRequest) -> list[Part]:
         """The parts of the answer to this request."""
-        said = _last(request)
+        said = self._unanswered(request)
         found: Answer = self._otherwise
         match: re.Match[str] | None = None
         for pattern, answer in self._rules:
@@ -83,7 +85,31 @@ class Rehearsed(LLM):
             match = None
         parts: list[Part] = [TextDelta(found), Stop()] if isinstance(found, str) else list(found)
         taken = {call.id for message in request.messages for call in message.tool_calls}
-        return [_filled(part, match, f"tool-{len(taken) + 1}-{number}") for number, part in enumerate(parts)]
+        types = {tool.name: tool.parameters.get("properties", {}) for tool in request.tools}
+        parts = [_filled(part, match, f"tool-{len(taken) + 1}-{n}", types) for n, part in enumerate(parts)]
+        text = "".join(part.text for part in parts if isinstance(part, TextDelta)).strip()
+        if text:
+            self._said[text] = None
+            if len(self._said) > _MOST_TEXTS:
+                del self._said[next(iter(self._said))]
+        return parts
+
+    def _unanswered(self, request: LLMRequest) -> str:
+        """What has come since the model last spoke. A tool may have asked the caller something in between."""
+        calls = {call.id: call.name for each in request.messages for call in each.tool_calls}
+        lines: list[str] = []
+        for message in reversed(request.messages):
+            if message.role == "system" or message.tool_calls:
+                break
+            if message.role == "assistant":
+                if any(said in message.text or said.startswith(message.text) for said in self._said):
+                    break
+            elif message.role == "tool":
+                came = "failed" if message.failed else "returned"
+                lines.append(f"{calls.get(message.call_id or '', 'a tool')} {came}: {message.text}")
+            else:
+                lines.append(_TAG.sub("", message.text))
+        return "\n".join(reversed(lines))
 
     async def stream(self, request: LLMRequest) -> AsyncGenerator[Part, None]:
         await asyncio.sleep(self._delay_s)
@@ -111,27 +137,17 @@ def _possible(answer: Answer, request: LLMRequest) -> bool:
     )
 
 
-def _last(request: LLMRequest) -> str:
-    """What has come since the model last spoke."""
-    calls = {call.id: call.name for each in request.messages for call in each.tool_calls}
-    lines: list[str] = []
-    for message in reversed(request.messages):
-        if message.role in ("assistant", "system"):
-            break
-        if message.role == "tool":
-            came = "failed" if message.failed else "returned"
-            lines.append(f"{calls.get(message.call_id or '', 'a tool')} {came}: {message.text}")
-        else:
-            lines.append(_TAG.sub("", message.text))
-    return "\n".join(reversed(lines))
-
-
-def _filled(part: Part, match: re.Match[str] | None, id: str) -> Part:
+def _filled(part: Part, match: re.Match[str] | None, id: str, types: Mapping[str, Any]) -> Part:
     """The part with the groups of the pattern, and a call of a tool with an id that no other one has."""
     if isinstance(part, TextDelta):
         return TextDelta(_put(part.text, match))
     if isinstance(part, ToolCall):
-        return replace(part, id=id, arguments={name: _put(value, match) for name, value in part.arguments.items()})
+        wanted = types.get(part.name, {})
+        given = {name: _put(value, match) for name, value in part.arguments.items()}
+        for name, value in given.items():
+            if wanted.get(name, {}).get("type") == "integer" and isinstance(value, str) and value.isdecimal():
+                given[name] = int(value)
+        return replace(part, id=id, arguments=given)
     return part
 
 

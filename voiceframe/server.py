@@ -74,6 +74,10 @@ class ServerSettings(Settings, prefix="SERVER"):
         default="websockets",
         doc="what reads the streams of `voiceframe run`; picows costs less per call and needs the extra `picows`",
     )
+    rehearse: bool = setting(
+        default=True,
+        doc="have the bot make a pipeline before calls are taken, and do not start with one that cannot work",
+    )
     drain_ms: int = setting(
         default=30_000, doc="time that calls have to end by themselves when the process stops", ge=0
     )
@@ -142,13 +146,21 @@ class Gateway:
         if self._entered:
             yield
             return
+        await self._rehearsed()
         async with self.app:
             yield
 
     async def enter(self) -> None:
-        """Open the app's endpoints. Raises what they raise."""
+        """Try the bot and open the app's endpoints. Raises `ConfigurationError` (`bot.unusable`), and what they raise."""
         self._entered = True
+        await self._rehearsed()
         await self.app.__aenter__()
+
+    async def _rehearsed(self) -> None:
+        if self.settings.rehearse:
+            from .check.startup import refuse_unusable  # it imports this module
+
+            await refuse_unusable(self.app)
 
     # -- what is known of a request
 

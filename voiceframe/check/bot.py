@@ -12,25 +12,18 @@ from pathlib import Path
 from types import CodeType
 from typing import Final
 
-from ..audio import PCMU_8K
-from ..call import Call
 from ..checks import Check, Fact, Missing
-from ..errors import LinkError
-from ..pipeline import Pipeline
-from ..transports.media import MediaTransport
 from .offline import offline
 from .questions import failure, judged
-from .subject import Subject, source_of
+from .sources import source_of
+from .subject import Subject
 
 __all__ = ["bot"]
-
-#: Time that the bot has to make its pipeline.
-_BUILD_S: Final = 10
 
 
 def bot(subject: Subject) -> Iterator[Check | Missing]:
     if subject.error is not None:
-        yield failure("bot.loads", subject.error)
+        yield failure("bot.loads", subject.error, modules=subject.modules)
         yield Missing("bot.pipeline", "the bot could not be loaded")
         yield Missing("bot.names", "the bot could not be loaded")
         return
@@ -38,13 +31,13 @@ def bot(subject: Subject) -> Iterator[Check | Missing]:
     yield judged("bot.loads", "pass", f"{subject.where} is {what}.")
     yield _names(subject)
     with offline() as tried:
-        pipeline = asyncio.run(_build(subject))
+        asyncio.run(subject.rehearse())
     tried += subject.tried
-    if isinstance(pipeline, BaseException):
-        yield failure("bot.pipeline", pipeline)
-    else:
-        subject.pipeline = pipeline
-        names = " ▸ ".join(processor.name for processor in pipeline.processors())
+    assert subject.rehearsal is not None
+    if subject.rehearsal.error is not None:
+        yield failure("bot.pipeline", subject.rehearsal.error, modules=subject.modules)
+    elif subject.pipeline is not None:
+        names = " ▸ ".join(processor.name for processor in subject.pipeline.processors())
         yield judged("bot.pipeline", "pass", names)
     if tried:
         yield judged(
@@ -54,35 +47,6 @@ def bot(subject: Subject) -> Iterator[Check | Missing]:
             "Connect in `async def setup(self)` of a processor: what `def bot(call)` waits for, every caller waits "
             "for.",
         )
-
-
-async def _build(subject: Subject) -> Pipeline | BaseException:
-    """The pipeline of a call that is never started, linked; or why there is none."""
-    app = subject.app
-    try:
-        call = Call(
-            MediaTransport("twilio", PCMU_8K, leg="CA" + "0" * 32),
-            from_="+14155550101",
-            to="+14155550199",
-            metadata={"call_sid": "CA" + "0" * 32, "parameters": {}},
-            id="call_check",
-            seed=0,
-        )
-        async with asyncio.timeout(_BUILD_S):
-            found = subject.bot(call)
-            if inspect.isawaitable(found):
-                found = await found
-        if not isinstance(found, Pipeline):
-            raise LinkError.of("link.not-a-pipeline", what=repr(found), call=call.id)
-        own = {type(observer) for observer in found.observers}
-        added = () if app is None else (each for each in app._observers() if type(each) not in own)
-        pipeline = Pipeline(found.elements, observers=(*found.observers, *added))
-        pipeline.check()
-    except TimeoutError:
-        return TimeoutError(f"it was not made in {_BUILD_S} s")
-    except (Exception, SystemExit) as error:
-        return error
-    return pipeline
 
 
 def _names(subject: Subject) -> Check | Missing:

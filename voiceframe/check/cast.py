@@ -9,7 +9,8 @@ from ..flow import Flow
 from ..flow.states import Do
 from ..pipeline import Pipeline
 from ..processor import Processor
-from ..processors.agents import Agent, Auditor, Router, Squad
+from ..processors.agents import Agent, Router, Squad
+from ..processors.agents.auditor import Auditor
 from ..processors.realtime import Realtime
 from ..tools.tool import AnyTool
 

@@ -6,6 +6,7 @@ from typing import TextIO
 
 from ..checks import Check, Missing, Report
 from ..report import show
+from .agents import agents
 from .bot import bot
 from .endpoints import endpoints
 from .named import environment, files
@@ -29,6 +30,7 @@ def check_bot(where: str, *, strict: bool = False) -> Report:
     subject = Subject(where)
     checks: list[Check | Missing] = [
         *bot(subject),
+        *agents(subject),
         *settings(),
         *environment(subject),
         *needs(subject),

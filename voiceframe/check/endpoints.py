@@ -64,7 +64,13 @@ def _secrets(endpoint: Any, id: str, *, insecure: bool) -> Iterator[Check | Miss
         if each.name in secret or (each.source != "default" and each.name == "account_sid")
     ]
     if not isinstance(endpoint, Twilio):
-        yield judged(id, "pass" if facts else "warn", facts or ["It has no secrets."], title=title)
+        if facts:
+            yield judged(id, "pass", facts, title=title)
+        elif isinstance(endpoint, WebEndpoint):
+            fix = f"Give the settings of `{type(endpoint).__name__}` a field with `secret=True`, and check it."
+            yield judged(id, "warn", "It has no secret, so anybody can ask it.", fix, title=title)
+        else:  # nothing comes to it from outside
+            yield judged(id, "pass", "Nobody reaches it from outside, so that it needs none.", title=title)
         return
     if not endpoint.settings.auth_token and not endpoint.settings.signing_keys and not insecure:
         error = ConfigurationError.of("server.no-secret", carrier="Twilio", setting="TWILIO_AUTH_TOKEN")

@@ -1,20 +1,25 @@
-"""What the code of the bot names: environment variables and files."""
+"""What the code of the bot names: environment variables, files, and processors to be set otherwise."""
 
 from __future__ import annotations
 
 import ast
-import contextlib
+import difflib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ..checks import Check, Fact, Missing, Verdict
+from ..frames import UpdateSettingsFrame
+from ..pipeline import Pipeline
+from .cast import agents_in, everything_in, routers_in, squads_in, tools_in
 from .questions import judged
-from .subject import Subject, source_of
+from .rehearsal import Rehearsal
+from .sources import called_in, dotted, functions_of, nodes, text_of
+from .subject import Subject
 
-__all__ = ["environment", "files"]
+__all__ = ["environment", "files", "settings_targets"]
 
 
 class _Use(NamedTuple):
@@ -30,8 +35,9 @@ def environment(subject: Subject) -> Iterator[Check | Missing]:
     if not uses:
         yield Missing("environment.bot", "the bot reads no environment variable by itself")
         return
-    missing = [use for use in uses if use.needed and use.name not in subject.environment]
-    needed = {use.name for use in uses if use.needed}
+    optional = {use.name for use in uses if not use.needed}
+    needed = {use.name for use in uses} - optional
+    missing = sorted(name for name in needed if name not in subject.environment)
     facts: list[Fact] = [
         {
             "variable": use.name,
@@ -41,22 +47,48 @@ def environment(subject: Subject) -> Iterator[Check | Missing]:
         }
         for use in {use.name: use for use in uses}.values()
     ]
-    fix = f"Set {', '.join(sorted({f'`{use.name}`' for use in missing}))}." if missing else None
+    fixes = []
+    for name in missing:
+        near = difflib.get_close_matches(name, subject.environment, n=1, cutoff=0.8)
+        fixes.append(f"`{name}` (there is `{near[0]}`)" if near else f"`{name}`")
+    fix = f"Set {', '.join(fixes)}." if missing else None
     yield judged("environment.bot", "fail" if missing else "pass", facts, fix)
 
 
+#: What is caught where a variable may be missing.
+_CAUGHT: Final = frozenset({"", "KeyError", "LookupError", "Exception", "BaseException"})
+
+
 def _variables_of(module: ModuleType) -> Iterator[_Use]:
-    """`os.environ["X"]` is needed; `os.environ.get("X")` and `os.getenv("X")` do without."""
-    for node, place in _nodes(module):
+    """`os.environ["X"]` is needed; `os.environ.get("X")`, `os.getenv("X")` and `"X" in os.environ` do without, and so
+    does whoever catches that it is missing."""
+    caught = {
+        (inner.lineno, inner.col_offset)
+        for node, _ in nodes(module)
+        if isinstance(node, ast.Try) and any(_catches(handler) for handler in node.handlers)
+        for statement in node.body
+        for inner in ast.walk(statement)
+        if isinstance(inner, ast.Subscript)
+    }
+    for node, place in nodes(module):
         if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
-            if _dotted(node.value) in ("os.environ", "environ") and (name := _text_of(node.slice)):
-                yield _Use(name, place, True)
+            if dotted(node.value) in ("os.environ", "environ") and (name := text_of(node.slice)):
+                yield _Use(name, place, (node.lineno, node.col_offset) not in caught)
+        elif isinstance(node, ast.Compare):
+            asks = any(dotted(each) in ("os.environ", "environ") for each in node.comparators)
+            if asks and (name := text_of(node.left)):
+                yield _Use(name, place, False)
         elif isinstance(node, ast.Call):
-            called = _dotted(node.func)
+            called = dotted(node.func)
             if called in ("os.environ.get", "environ.get", "os.getenv", "getenv") and node.args:
-                name = _text_of(node.args[0])
+                name = text_of(node.args[0])
                 if name:
                     yield _Use(name, place, False)
+
+
+def _catches(handler: ast.ExceptHandler) -> bool:
+    kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    return any(kind is None or dotted(kind) in _CAUGHT for kind in kinds)
 
 
 def files(subject: Subject) -> Iterator[Check | Missing]:
@@ -80,41 +112,67 @@ def files(subject: Subject) -> Iterator[Check | Missing]:
 
 def _files_of(module: ModuleType) -> Iterator[_Use]:
     """Files whose path stands in the code as it is: to be played, or to be read."""
-    for node, place in _nodes(module):
+    for node, place in nodes(module):
         if not isinstance(node, ast.Call):
             continue
         name = ""
         if isinstance(node.func, ast.Attribute) and node.func.attr in ("read_text", "read_bytes"):
             inner = node.func.value
-            if isinstance(inner, ast.Call) and _dotted(inner.func).rpartition(".")[2] == "Path" and inner.args:
-                name = _text_of(inner.args[0]) if len(inner.args) == 1 else ""
+            if isinstance(inner, ast.Call) and dotted(inner.func).rpartition(".")[2] == "Path" and inner.args:
+                name = text_of(inner.args[0]) if len(inner.args) == 1 else ""
         elif node.args:
-            called = _dotted(node.func).rpartition(".")[2]
-            modes = [_text_of(each) for each in node.args[1:2]]
-            modes += [_text_of(each.value) for each in node.keywords if each.arg == "mode"]
+            called = dotted(node.func).rpartition(".")[2]
+            modes = [text_of(each) for each in node.args[1:2]]
+            modes += [text_of(each.value) for each in node.keywords if each.arg == "mode"]
             reads = not any(set(mode) & set("wax+") for mode in modes)
             if (called in ("play", "PlayFrame")) or (isinstance(node.func, ast.Name) and called == "open" and reads):
-                name = _text_of(node.args[0])
+                name = text_of(node.args[0])
         if name:
             yield _Use(name, place, True)
 
 
-def _nodes(module: ModuleType) -> Iterator[tuple[ast.AST, str]]:
-    source = source_of(module)
-    if source is None:
-        return
-    file = Path(str(module.__file__)).name
-    with contextlib.suppress(SyntaxError):  # of which `bot.loads` has told
-        for node in ast.walk(ast.parse(source)):
-            yield node, f"{file}:{getattr(node, 'lineno', 0)}"
+# -- settings of processors
 
 
-def _dotted(node: ast.expr) -> str:
-    if isinstance(node, ast.Attribute):
-        inner = _dotted(node.value)
-        return f"{inner}.{node.attr}" if inner else ""
-    return node.id if isinstance(node, ast.Name) else ""
+def settings_targets(rehearsed: list[Rehearsal]) -> Iterator[Check | Missing]:
+    """Whether there is who is told to change settings by `UpdateSettingsFrame("name", ...)`."""
+    wrong: list[str] = []
+    fixes: list[str] = []
+    right: list[str] = []
+    for each in rehearsed:
+        if each.pipeline is None:
+            continue
+        known = _names_in(each.pipeline)
+        parts = [each.bot, *everything_in(each.pipeline), *agents_in(each.pipeline)]
+        parts += [tool for _, tool in tools_in(each.pipeline)]
+        for called in (called for part in parts for function in functions_of(part) for called in called_in(function)):
+            if called.what is not UpdateSettingsFrame:
+                continue
+            if called.text in known:
+                right.append(f"{called.place}: {called.text}")
+                continue
+            near = difflib.get_close_matches(called.text, known, n=1, cutoff=0.0)[0]
+            wrong.append(
+                f"{called.place}: settings are changed of {called.text!r}, which is not in the pipeline; there are "
+                f"{', '.join(known)}."
+            )
+            fixes.append(f"Write `{near}` for `{called.text}`.")
+    if wrong:
+        yield judged("agents.settings", "fail", list(dict.fromkeys(wrong)), " ".join(dict.fromkeys(fixes)))
+    elif right:
+        yield judged("agents.settings", "pass", list(dict.fromkeys(right)))
+    else:
+        yield Missing("agents.settings", "no code of the bot changes settings by name")
 
 
-def _text_of(node: ast.expr) -> str:
-    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+def _names_in(pipeline: Pipeline) -> list[str]:
+    """The names of all that takes settings, numbered as a call numbers them."""
+    names: list[str] = []
+    for processor in everything_in(pipeline):
+        name, number = processor.name, 1
+        while name in names:
+            number += 1
+            name = f"{processor.name}#{number}"
+        names.append(name)
+    inner = (*agents_in(pipeline), *squads_in(pipeline), *routers_in(pipeline))
+    return list(dict.fromkeys((*names, *(each.name for each in inner))))

@@ -11,7 +11,8 @@ from typing import Any, Final
 from ..checks import Check, Missing
 from ..errors import MissingExtra, VoiceframeError
 from ..models import POCKETSPHINX, SILERO, Model, find
-from .providers import models, provider_needs
+from .cast import agents_in, everything_in
+from .providers import models, numbered, provider_needs
 from .questions import failure, judged
 from .subject import Subject
 
@@ -70,19 +71,20 @@ def needs(subject: Subject) -> Iterator[Check | Missing]:
         return
     asked = False
     taken: set[str] = set()
-    for processor in (*subject.pipeline.processors(), *subject.pipeline.observers):
-        yield from models(processor)
+    askers: list[Any] = []
+    pipelines = [subject.pipeline, *(each.pipeline for each in subject.targets if each.pipeline is not None)]
+    for asker in (each for pipeline in pipelines for each in (*everything_in(pipeline), *agents_in(pipeline))):
+        if asker not in askers:
+            askers.append(asker)
+            yield from models(asker, taken)
+    for processor in (each for pipeline in pipelines for each in everything_in(pipeline)):
         classes = (f"{cls.__module__}.{cls.__qualname__}" for cls in type(processor).__mro__)
         name = next((name for name in classes if name in _NEEDS), None)
         wanted = _NEEDS[name] if name is not None else provider_needs(processor)
         if not wanted:
             continue
         asked = True
-        id, number = f"needs.{processor.name}", 1
-        while id in taken:
-            number += 1
-            id = f"needs.{processor.name}-{number}"
-        taken.add(id)
+        id = numbered(f"needs.{processor.name}", taken)
         title = f"{processor.name} has what it needs"
         try:
             facts = [need(processor) for need in wanted]

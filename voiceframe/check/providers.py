@@ -15,7 +15,7 @@ from ..prices import prices
 from ..provider import Vendor
 from .questions import judged
 
-__all__ = ["models", "provider_needs"]
+__all__ = ["models", "numbered", "provider_needs"]
 
 #: The package of each extra: what is imported when the provider is first used.
 _PACKAGES: Final = {
@@ -68,12 +68,22 @@ def _asked(processor: Any) -> tuple[str, str]:
     return (vendor.name, processor.model) if own else ("", "")
 
 
-def models(processor: Any) -> Iterator[Check]:
+def numbered(id: str, taken: set[str]) -> str:
+    """The id, with a number if it is taken; it is taken from now on."""
+    made, number = id, 1
+    while made in taken:
+        number += 1
+        made = f"{id}-{number}"
+    taken.add(made)
+    return made
+
+
+def models(processor: Any, taken: set[str]) -> Iterator[Check]:
     """Whether the language model that it asks is one of which the vendor has told."""
     vendor, model = _asked(processor)
     if not (vendor and model):
         return
-    id, title = f"model.{processor.name}", f"{processor.name} asks a model that there is"
+    id, title = numbered(f"model.{processor.name}", taken), f"{processor.name} asks a model that there is"
     known = sorted(name.partition("/")[2] for name in prices().table if name.startswith(f"{vendor}/"))
     if prices().find(vendor, model) is not None:
         yield judged(id, "pass", f"{vendor}/{model}", title=title)

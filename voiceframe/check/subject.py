@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Self
 
 from ..app import App
 from ..bots import load_app
@@ -16,8 +16,10 @@ from ..errors import ConfigurationError
 from ..pipeline import Pipeline
 from ..transports.twilio import Twilio
 from .offline import offline
+from .rehearsal import Rehearsal, rehearse, rehearse_targets
+from .sources import is_theirs
 
-__all__ = ["Subject", "source_of"]
+__all__ = ["Subject"]
 
 
 class Subject:
@@ -30,7 +32,9 @@ class Subject:
         self.app: App | None = None
         #: The files of the bot: its own, and those beside it that it imports.
         self.modules: list[ModuleType] = []
-        self.pipeline: Pipeline | None = None
+        #: What came of making the pipeline of a call that comes in, and of those that tools place.
+        self.rehearsal: Rehearsal | None = None
+        self.targets: list[Rehearsal] = []
         before = set(sys.modules)
         # A program that changes its environment does that on import, so what it was told is noted before.
         self.environment = dict(os.environ)
@@ -48,6 +52,32 @@ class Subject:
                 self.bot = found.bot if isinstance(found, App) else found
         self.tried = tried
         self.modules = list(_own_modules(where, before, self.bot))
+
+    @classmethod
+    def of(cls, app: App) -> Self:
+        """An app that is about to be started."""
+        made = cls.__new__(cls)
+        made.error, made.tried = None, []
+        made.app, made.bot = app, app.bot
+        made.environment = dict(os.environ)
+        made.rehearsal, made.targets = None, []
+        function = getattr(app.bot, "__func__", app.bot)
+        main = sys.modules.get(getattr(function, "__module__", None) or "")
+        made.modules = [main] if main is not None and is_theirs(str(getattr(main, "__file__", ""))) else []
+        made.where = str(main.__file__) if made.modules and main is not None else "bot.py"
+        return made
+
+    async def rehearse(self) -> None:
+        """Have the bot make the pipeline of a call that nobody makes; and those that may talk in calls that its tools
+        place."""
+        self.rehearsal = await rehearse(self.bot, self.app)
+        if self.pipeline is not None:
+            self.targets = await rehearse_targets(self.pipeline, self.app)
+
+    @property
+    def pipeline(self) -> Pipeline | None:
+        """That of a call that comes in, if there is one."""
+        return self.rehearsal.pipeline if self.rehearsal is not None else None
 
     @property
     def endpoints(self) -> tuple[Any, ...]:
@@ -92,10 +122,3 @@ def _own_modules(where: str, before: set[str], bot: Any) -> Iterator[ModuleType]
         inside = folder in path_of.parents and "site-packages" not in path_of.parts and ours not in path_of.parents
         if inside and not any(part.startswith(".") for part in path_of.relative_to(folder).parts):
             yield module
-
-
-def source_of(module: ModuleType) -> str | None:
-    try:
-        return Path(str(module.__file__)).read_text("utf-8") if str(module.__file__).endswith(".py") else None
-    except (OSError, ValueError):
-        return None

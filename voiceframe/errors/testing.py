@@ -41,6 +41,10 @@ class TestKitError(VoiceframeError, AssertionError):
             "{caller} has no line of its own, and cannot be called in memory.",
             'Use `answer(bot, via="audio")`, or an `AudioCaller` or `Caller` with `answers(dialler, number)`.',
         ),
+        "test.not-speaking": Explanation(
+            "The caller was to say {what} over the bot, and the bot has said nothing for {waited_ms} ms.",
+            "Use `caller.says(...)`, in a script the words alone, for what answers the bot.",
+        ),
         "test.not-silent": Explanation(
             "The bot spoke until {ended_ms} ms, although the caller had begun to speak over it at {began_ms} ms; "
             "{within_ms} ms were allowed.",

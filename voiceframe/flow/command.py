@@ -17,8 +17,9 @@ from .document import MOST_BYTES
 from .draw import mermaid, svg
 from .flow import Flow
 from .kinds import schema
-from .load import Declaration, name_of, read
+from .load import Declaration, read
 from .mocks import MockTool
+from .naming import name_of
 from .slots import Slot
 from .states import AgentNode, Do
 from .walk import Walk, walk_all

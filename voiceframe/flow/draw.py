@@ -9,7 +9,7 @@ from typing import Final
 
 from .graph import Way, ways
 from .layout import Box, Edge, lay_out
-from .load import kind_of
+from .naming import kind_of
 from .states import AnyState, Handoff, State
 
 __all__ = ["mermaid", "svg"]

@@ -10,7 +10,7 @@ from typing import Any, Final
 from ..errors import FlowError
 from ..extras import optional
 from .branch import Branch, When
-from .load import kind_of, name_of
+from .naming import kind_of, name_of
 from .node import Asking, Node, variable_of
 from .places import Place
 from .slots import Choice, Date, Digits, Name, Number, Slot, Text, Time, YesNo

@@ -312,7 +312,7 @@ class Flow(Runner):
 
     # -- agents
 
-    def check(self, pipeline: Pipeline) -> None:
+    def check_pipeline(self, pipeline: Pipeline) -> None:
         from ..processors.agents.fitting import check_speakers, check_voice, tts_behind
 
         tts = tts_behind(self, pipeline)

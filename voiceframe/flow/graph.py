@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple
 
 from .branch import Branch
-from .load import name_of
+from .naming import name_of
 from .node import Asking
 from .states import AgentNode, AnyState, Do, State, Voicemail
 

@@ -107,6 +107,7 @@ class Host:
         self._turn: asyncio.Task[None] | None = None
         self._fails = 0
         self._most_fails = 3
+        self._own_way: dict[Agent, bool] = {}  # whether they may be interrupted, by themselves
         self._met: set[Agent] = set()  # those that have talked: what is heard is told to them
         self._unsubscribe: Callable[[], None] = lambda: None
 
@@ -123,6 +124,7 @@ class Host:
             for member in everybody:
                 member._tools.add([tool])
                 member.voice = None  # nobody of them speaks yet
+                self._own_way[member] = member.interruptible
             await agent.setup()
             for member, voice in zip(everybody, voices, strict=True):
                 member.voice = None if member is agent else voice  # an agent's own is that of its node
@@ -157,6 +159,8 @@ class Host:
         agent = node.agent
         first = agent not in self._met
         self._met.add(agent)
+        for member in agent._everybody():
+            member.interruptible = self._own_way.get(member, True) and node.interruptible
         if known:
             agent.advise(known, source=_SOURCE)
         if turn is not None:

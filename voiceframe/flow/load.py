@@ -7,7 +7,6 @@ import hashlib
 import keyword
 import re
 from collections.abc import Callable, Iterable, Mapping
-from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import FlowError, VoiceframeError
@@ -17,13 +16,15 @@ from .document import Branching, Scalar, Tree, parse
 from .fields import WRONG, Problems, Read, Record, in_words, twice
 from .kinds import FLOW, NODES, SLOTS, Kind
 from .mocks import Mock, mock_tool
+from .naming import name_of
 from .nearest import nearest
-from .node import Node, variable_of
+from .node import variable_of
 from .places import Place, at
+from .results import members
 from .settings import FlowSettings
 from .slots import Choice, Date, Digits, Name, Number, Slot, Text, Time, YesNo
 from .states import AgentNode, AnyState, Do, End, Handoff, Intent, State, Voicemail
-from .validate import checked, members
+from .validate import checked
 from .wording import Wording
 from .zones import time_zone
 
@@ -404,27 +405,3 @@ class _Reader:
 
 def _braces(text: str) -> list[str]:
     return re.findall(r"\{[^{}]*\}", text)
-
-
-def name_of(case: Any) -> str:
-    """A result as an exit names it."""
-    if isinstance(case, type):
-        return case.__name__
-    if isinstance(case, bool) or case is None:
-        return str(case).lower()
-    return str(case.value if isinstance(case, Enum) else case)
-
-
-def kind_of(state: Node) -> str:
-    """The kind that a node has in a file."""
-    if isinstance(state, State):
-        if not state.asks:
-            return "greet"
-        if not state.slots:
-            return "menu"
-        only = state.slots[0]
-        if len(state.slots) == 1 and isinstance(only, Text) and only.prompt is None and not state.intents:
-            return "listen"
-        return "collect"
-    kinds = {Branch: "branch", Do: "tool", AgentNode: "agent", Voicemail: "voicemail", Handoff: "transfer"}
-    return kinds.get(type(state), "hangup")

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import types
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from enum import Enum
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Any, NamedTuple
 
 from ..errors import FlowError
 from .branch import Branch
 from .nearest import nearest
 from .node import Asking
 from .places import Place
+from .results import exit_problems, fits, members
 from .slots import Choice, Slot
 from .states import AgentNode, AgentResult, AnyState, Do, End, Handoff, Intent, Message, State, Voicemail
 from .template import about_call, variables
 from .validate_nodes import branch_problems, node_problems
 from .words import tokens
 
-__all__ = ["checked", "members"]
+__all__ = ["checked"]
 
 
 #: Of a result whose fields nobody has declared: it may have any.
@@ -102,7 +101,7 @@ class _Check:
                 yield from self._phrases(state)
                 yield from self._keys(state)
             elif isinstance(state, Do):
-                yield from _exits(state)
+                yield from exit_problems(state)
         yield from self._loops()
         known = self._known()
         for name, values in known.items():
@@ -338,7 +337,7 @@ class _Check:
                     )
                 continue
             slot = self.slots.get(parameter.name)
-            if slot is not None and not _fits(slot.type, parameter.type):
+            if slot is not None and not fits(slot.type, parameter.type):
                 yield FlowError.of(
                     "flow.tool-type",
                     where=state.place,
@@ -396,41 +395,3 @@ def _edges(state: AnyState) -> Iterator[_Edge]:
 
 def _is_silent(state: AnyState) -> bool:
     return isinstance(state, Do | Branch) or (isinstance(state, State) and not state.asks)
-
-
-def _exits(state: Do) -> Iterator[FlowError]:
-    if state.to is not None or getattr(state.tool, "mock", False):
-        return
-    for case in members(state.tool.returns):
-        if case is type(None):
-            known = None in state.exits or type(None) in state.exits
-        elif isinstance(case, type):
-            values: Iterable[Any] = case if issubclass(case, Enum) else (True, False) if case is bool else ()
-            known = any(isinstance(key, type) and issubclass(case, key) for key in state.exits)
-            known = known or (bool(list(values)) and all(value in state.exits for value in values))
-        else:
-            known = any(key == case for key in state.exits)
-        if not known:
-            name = getattr(case, "__name__", repr(case))
-            yield FlowError.of(
-                "flow.exit-missing", where=state.place, tool=state.tool.name, case=name, state=state.name
-            )
-
-
-def members(kind: Any) -> list[Any]:
-    """The types and values that a return type is made of."""
-    if get_origin(kind) in (Union, types.UnionType):
-        return [member for part in get_args(kind) for member in members(part)]
-    if get_origin(kind) is Literal:
-        return list(get_args(kind))
-    return [kind]
-
-
-def _fits(given: type, taken: Any) -> bool:
-    if get_origin(taken) in (Union, types.UnionType):
-        return any(_fits(given, part) for part in get_args(taken))
-    if get_origin(taken) is Literal:
-        return any(type(value) is given for value in get_args(taken))
-    if taken is float and given is int:
-        return True
-    return taken is given or taken is Any

@@ -13,7 +13,7 @@ from .hours import Hours
 from .nearest import nearest
 from .node import Asking, Node
 from .slots import Choice, Slot
-from .states import AgentNode, Voicemail
+from .states import AgentNode, Handoff, Voicemail
 from .template import CALL_NAMES, about_call
 
 __all__ = ["branch_problems", "node_problems"]
@@ -26,6 +26,7 @@ BOUNDS: Final[Mapping[str, tuple[int, int | None]]] = {
     "key_count": (1, 64),
     "key_pause_ms": (100, 60_000),
 }
+_E164: Final = re.compile(r"\+[1-9]\d{6,14}")
 _OUTCOME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 
@@ -43,6 +44,11 @@ def node_problems(node: Node) -> Iterator[FlowError]:
             yield _value(node, f"{node.name!r} has a limit_to= and no limit_ms=")
     if isinstance(node, AgentNode):
         yield from _agent(node)
+    elif isinstance(node, Handoff):
+        if node.target_kind not in ("person", "queue", "number"):
+            yield _value(node, f"target_kind={node.target_kind!r} of {node.name!r} is no person, queue or number")
+        if node.target_kind == "number" and not _E164.fullmatch(node.target):
+            yield _value(node, f"target={node.target!r} of {node.name!r} is no number in E.164, such as +4930123456")
     elif isinstance(node, Voicemail):
         from ..processors.recording.place import check_template
 

@@ -7,28 +7,26 @@ needed. No pipeline, no clock and no tool: only the dialog, which is the one tha
 
 from __future__ import annotations
 
-import dataclasses
 import random
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import timedelta
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..checks import Check, Report
-from ..tools import Tool
-from .branch import Branch, When, like
+from .branch import Branch, When
 from .graph import Way, ways
 from .hours import Hours
-from .load import name_of
+from .made_up import WORKDAY, as_slot, call_for, liked, results_of, some
 from .mocks import MockTool
+from .naming import name_of
 from .node import Asking
-from .slots import Choice, Context, Date, Digits, Number, Slot, Text, Time, YesNo
+from .slots import Context, Slot
 from .states import AgentNode, AnyState, Do, Message, State, Voicemail
 from .template import about_call
-from .validate import members
 
 if TYPE_CHECKING:
     from .flow import Flow
@@ -39,7 +37,6 @@ __all__ = ["Step", "Walk", "walk_all"]
 _MOST_STEPS: Final = 400
 #: Walks without a new way after which no more are tried.
 _PATIENCE: Final = 40
-_WEDNESDAY: Final = datetime(2026, 1, 7, 11, 0, tzinfo=timezone.utc)  # noqa: UP017  # any working hour
 
 
 class Step(NamedTuple):
@@ -146,14 +143,14 @@ class _Walker:
         self._flow = flow
         self._found = found
         self._rng = rng
-        self._now = _WEDNESDAY + timedelta(hours=rng.randrange(168)) if rng.random() < 0.6 else _WEDNESDAY
+        self._now = WORKDAY + timedelta(hours=rng.randrange(168)) if rng.random() < 0.6 else WORKDAY
         self._distance = _distances(found)
         self._wanted: dict[str, list[Any]] = defaultdict(list)
         for state in flow.states.values():
             for case in state.cases if isinstance(state, Branch) else ():
-                self._wanted[case.value if about_call(case.value) else case.value.partition(".")[0]] += _liked(case)
+                self._wanted[case.value if about_call(case.value) else case.value.partition(".")[0]] += liked(case)
                 self._hours(case)
-        self._call = _call(self._wanted, rng)
+        self._call = call_for(self._wanted, rng)
         values: dict[str, Any] = dict(flow.given)
         for name, likes in self._wanted.items():
             if name in flow.changing and likes:
@@ -166,8 +163,8 @@ class _Walker:
         """Now and then walk within the hours of a branch."""
         if case.hours and self._rng.random() < 0.3:
             hours = Hours.parse(case.hours[0])
-            day = next(n for n in range(7) if (_WEDNESDAY + timedelta(days=n)).weekday() in hours.days)
-            begin = (_WEDNESDAY + timedelta(days=day)).replace(hour=hours.begin.hour, minute=hours.begin.minute)
+            day = next(n for n in range(7) if (WORKDAY + timedelta(days=n)).weekday() in hours.days)
+            begin = (WORKDAY + timedelta(days=day)).replace(hour=hours.begin.hour, minute=hours.begin.minute)
             self._now = begin
 
     def _context(self, values: Mapping[str, Any]) -> Context:
@@ -270,7 +267,7 @@ class _Walker:
 
     def _tool(self, state: Do) -> Iterator[_Move]:
         dialog = self._dialog
-        results = state.tool.results if isinstance(state.tool, MockTool) else list(_made_up(state.tool))
+        results = state.tool.results if isinstance(state.tool, MockTool) else list(results_of(state.tool))
         for result in results:
             case = next((c for c in state.exits if _is(c, result)), ...)
             if case is ... and state.to is None:
@@ -312,47 +309,16 @@ class _Walker:
     def _answer(self, slot: Slot[Any]) -> str | None:
         """Something that the slot takes: what a branch asks for, or whatever may be said."""
         context = self._dialog.context()
-        wanted = (_as_slot(slot, value) for value in self._wanted.get(slot.name, []))
+        wanted = (as_slot(slot, value) for value in self._wanted.get(slot.name, []))
         likes = [value for value in wanted if value is not None]
         good = [value for value in likes if slot.valid(value, context) is None]
         if good and self._rng.random() < 0.7:
             return slot.say(self._rng.choice(good))
         for _ in range(20):
-            value = _some(slot, self._rng, context)
+            value = some(slot, self._rng, context)
             if value is not None and slot.valid(value, context) is None:
                 return slot.say(value)
         return slot.say(good[0]) if good else "something"
-
-
-@dataclass
-class _Call:
-    """What a dialog sees of a call, in place of one."""
-
-    id: str = "walk"
-    from_: str = ""
-    to: str = ""
-    direction: str = "inbound"
-    metadata: dict[str, Any] = field(default_factory=dict)
-    data: dict[str, Any] = field(default_factory=dict)
-
-
-def _call(wanted: Mapping[str, list[Any]], rng: random.Random) -> Any:
-    """A call of which some branches hold."""
-    call = _Call()
-    for name, likes in wanted.items():
-        if not about_call(name) or not likes or rng.random() < 0.3:
-            continue
-        value = rng.choice(likes)
-        if name.startswith("call.metadata."):
-            place, path = call.metadata, name.split(".")[2:]
-            for key in path[:-1]:
-                place = place.setdefault(key, {})
-            place[path[-1]] = value
-        elif name == "call.direction":
-            call.direction = str(value)
-        elif name in ("call.from", "call.to"):
-            setattr(call, {"call.from": "from_", "call.to": "to"}[name], str(value))
-    return call
 
 
 def _distances(found: Walk) -> dict[str, int]:
@@ -374,80 +340,6 @@ def _distances(found: Walk) -> dict[str, int]:
 
 def _key(way: Way) -> _Key:
     return _Key(way.source, way.kind, way.label)
-
-
-def _liked(case: When) -> list[Any]:
-    """Values with which a case may hold, and some with which it does not."""
-    likes = [] if case.equals is ... else [case.equals]
-    likes += case.one_of or ()
-    for bound in (case.at_least, case.at_most):
-        if bound is not None:
-            likes.append(bound)
-    if case.known:
-        likes.append("something")
-    if isinstance(case.at_least, int) and not isinstance(case.at_least, bool):
-        likes.append(case.at_least - 1)
-    if isinstance(case.at_most, int) and not isinstance(case.at_most, bool):
-        likes.append(case.at_most + 1)
-    return likes
-
-
-def _as_slot(slot: Slot[Any], value: Any) -> Any:
-    sample: Any = {date: date(2026, 1, 1), time: time(9), int: 0}.get(slot.type)
-    try:
-        found = like(sample, value) if sample is not None else value
-    except ValueError:
-        return None
-    if isinstance(slot, Choice):
-        return next((one for one in slot.fixed_options or () if one.casefold() == str(value).casefold()), None)
-    return found if isinstance(found, slot.type) else None
-
-
-def _some(slot: Slot[Any], rng: random.Random, context: Context) -> Any:
-    """Any value of the slot."""
-    if isinstance(slot, Choice):
-        options = slot.fixed_options
-        return rng.choice(options) if options else None
-    if isinstance(slot, YesNo):
-        return rng.random() < 0.5
-    if isinstance(slot, Number):
-        return rng.randint(slot.low, slot.high)
-    if isinstance(slot, Digits):
-        return "".join(rng.choice("0123456789") for _ in range(rng.randint(slot.shortest, slot.length)))
-    if isinstance(slot, Date):
-        return context.now.date() + timedelta(days=rng.randint(slot.earliest_days, slot.latest_days))
-    if isinstance(slot, Time):
-        first = slot.earliest.hour * 60 + slot.earliest.minute
-        last = slot.latest.hour * 60 + slot.latest.minute
-        steps = (last - first) // slot.step_minutes
-        minutes = first + slot.step_minutes * rng.randint(0, max(0, steps))
-        return time(minutes // 60, minutes % 60)
-    if isinstance(slot, Text):
-        return "the light in the hall is broken"
-    return None
-
-
-def _made_up(tool: Tool[..., Any]) -> Iterator[Any]:
-    """Results of a real tool, by its type."""
-    for member in members(tool.returns):
-        if isinstance(member, type) and dataclasses.is_dataclass(member):
-            made = object.__new__(member)
-            for one in dataclasses.fields(member):
-                object.__setattr__(made, one.name, _made_up_field(one.type))
-            yield made
-        elif member is bool:
-            yield from (True, False)
-        elif isinstance(member, type):
-            yield _made_up_field(member.__name__)
-        else:
-            yield member
-
-
-def _made_up_field(kind: Any) -> Any:
-    name = kind if isinstance(kind, str) else getattr(kind, "__name__", "str")
-    return {"int": 7, "float": 7.0, "bool": True, "date": _WEDNESDAY.date(), "time": time(10), "NoneType": None}.get(
-        name, "something"
-    )
 
 
 def _is(case: Any, result: Any) -> bool:

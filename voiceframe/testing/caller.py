@@ -194,11 +194,16 @@ class Caller(BaseCaller):
         return self._heard
 
     async def interrupts(self, text: str, *, after_ms: int = 400) -> None:
-        """Wait until the bot has been speaking for `after_ms`, then say `text` over it."""
-        async with asyncio.timeout(_PATIENCE_MS / 1000):
-            while not self._transport.output().speaking:
-                self._check_running("interrupt")
-                await self._wait(250)
+        """Wait until the bot has been speaking for `after_ms`, then say `text` over it.
+
+        Raises `TestKitError` (`test.not-speaking`), an `AssertionError`, if it does not begin to speak in a minute.
+        """
+        deadline = asyncio.get_running_loop().time() + _PATIENCE_MS / 1000
+        while not self._transport.output().speaking:
+            self._check_running("interrupt")
+            if asyncio.get_running_loop().time() >= deadline:
+                raise TestKitError.of("test.not-speaking", what=repr(text), waited_ms=_PATIENCE_MS)
+            await self._wait(250)
         await asyncio.sleep(after_ms / 1000)
         self._speak(text)
 

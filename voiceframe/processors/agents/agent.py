@@ -273,7 +273,7 @@ class Agent(Processor):
 
     # -- the life of the call
 
-    def check(self, pipeline: Pipeline) -> None:
+    def check_pipeline(self, pipeline: Pipeline) -> None:
         check_speakers(self, self._everybody(), pipeline)
 
     async def setup(self) -> None:

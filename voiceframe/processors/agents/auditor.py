@@ -60,6 +60,8 @@ _log = logging.getLogger("voiceframe.auditor")
 
 #: How often a look that has failed is tried again while nothing more is said, with an interval.
 _MOST_RETRIES: Final = 3
+#: How long the words of a turn are waited for that was committed without them.
+_WORDS_S: Final = 2.0
 _NOTHING_NEW: Final = "(Nothing. Your last look was given up: see what came before.)"
 
 
@@ -157,7 +159,7 @@ class Auditor(Observer):
             self.spawn(self.agent.llm.warm(), name=f"{self.name} warms its model", lasting=True)
         self._unsubscribe = self.call.log.subscribe(self._on_event)
 
-    def check(self, pipeline: Pipeline) -> None:
+    def check_pipeline(self, pipeline: Pipeline) -> None:
         if "#" not in self.of:  # such a name is given when the call begins
             self._found(pipeline.processors())
 
@@ -205,9 +207,17 @@ class Auditor(Observer):
         private = self.call.log.private > 0
         self._transcript.said(frame.turn, frame.text, frame.source, private=private)
         self._delivery.tell_with_turn(frame.turn)  # before the agent sees the turn: it is in the request for the answer
-        if self.every_ms is None:
-            self._due = True
+        if self.every_ms is not None:
+            return
+        self._due = True
+        if frame.text or not self._delivery.voice.hears_itself:
             self._begin()
+        else:  # such a model commits a turn when it answers, often before its words are known: `_on_event` has them
+            self.spawn(self._look_without_words(), name=f"{self.name} waits for words", lasting=True)
+
+    async def _look_without_words(self) -> None:
+        await asyncio.sleep(_WORDS_S)
+        self._begin()
 
     @observes(HeardFrame, upstream=True)
     def on_heard(self, frame: HeardFrame) -> None:

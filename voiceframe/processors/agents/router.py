@@ -318,8 +318,8 @@ class Router(Agent):
 
     # -- the life of the call
 
-    def check(self, pipeline: Pipeline) -> None:
-        super().check(pipeline)
+    def check_pipeline(self, pipeline: Pipeline) -> None:
+        super().check_pipeline(pipeline)
         for name, voice in (("", self._call_voice), *self._target_voices.items()):
             voice.changes(pipeline.processors(), self.name)
             who = f"The target {name!r} of {self.name!r}" if name else f"The router {self.name!r}"

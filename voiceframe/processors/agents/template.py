@@ -17,7 +17,7 @@ import dataclasses
 import difflib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -108,6 +108,21 @@ class Template:
         otherwise it says nothing.
         """
         return "".join(part if isinstance(part, str) else self._value(part, values, strict) for part in self._parts)
+
+    def names(self) -> Iterator[tuple[tuple[str, ...], str | None]]:
+        """The names in it, part by part, each with its default if it has one."""
+        return ((part.path, part.default) for part in self._parts if isinstance(part, _Name))
+
+    @staticmethod
+    def knows(path: Sequence[str], values: Mapping[str, Any]) -> bool:
+        """Whether a name has a value."""
+        found: Any = values
+        for key in path:
+            inside = _inside(found)
+            if key not in inside:
+                return False
+            found = inside[key]
+        return True
 
     def _value(self, name: _Name, values: Mapping[str, Any], strict: bool) -> str:
         found: Any = values

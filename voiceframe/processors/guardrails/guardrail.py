@@ -98,7 +98,7 @@ class Guardrail(Processor):
 
     # -- the life of the call
 
-    def check(self, pipeline: Pipeline) -> None:
+    def check_pipeline(self, pipeline: Pipeline) -> None:
         processors = list(pipeline.processors())
         if any(processor.decides_interruptions for processor in processors[processors.index(self) :]):
             raise GuardrailError.of("guard.place", name=self.name)

@@ -44,7 +44,7 @@ class OutputGuard(Processor):
         self._held: dict[int, Held] = {}
         self._turns: dict[int, int | None] = {}
 
-    def check(self, pipeline: Pipeline) -> None:
+    def check_pipeline(self, pipeline: Pipeline) -> None:
         check_place(self, list(pipeline.processors()))
 
     @handles(ReplyStartedFrame)
