@@ -6,8 +6,8 @@
     VOICEFRAME_LLM_MODEL=openai/gpt-4.1-mini voiceframe run examples/appointment_booking.py
     voiceframe assistant report    # which greeting books more?
 
-Without a model it answers by rules. With sound it recognizes `PHRASES` on this machine, or, with a DEEPGRAM_API_KEY,
-whatever callers say. Its calendar is the file `APPOINTMENTS_DB`, or `appointments.db`. Tests: `tests/examples/`.
+Without a model it answers by rules. With sound it recognizes `PHRASES` on this machine, or whatever callers say with
+`VOICEFRAME_STT_PROVIDER=deepgram` and its key. Its calendar is the file `APPOINTMENTS_DB`, or `appointments.db`.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from voiceframe.assistant import DAY_MS, Experiment, FinishedCall, Goal, Memory,
 from voiceframe.errors import AssistantError
 from voiceframe.flow import Context, Time
 from voiceframe.llm import LLMRequest, Part
-from voiceframe.processors import AgentSettings, DeepgramSTT, EspeakTTS, Expects, PocketSphinxSTT, SileroVAD, Turns
+from voiceframe.processors import STT, TTS, AgentSettings, Expects, SileroVAD, Turns
 from voiceframe.rehearsed import Rehearsed, call_tool
 from voiceframe.talk import model_or
 from voiceframe.tools import ToolContext, collect_date, hang_up, tool
@@ -192,8 +192,7 @@ assistant = Assistant(
 async def bot(call: Call) -> Pipeline:
     agent = await assistant.agent(call)
     if call.has_audio:
-        hears = DeepgramSTT() if os.environ.get("DEEPGRAM_API_KEY") else PocketSphinxSTT()
-        parts = [SileroVAD(), hears, Turns(), Expects(*PHRASES), agent, EspeakTTS()]
+        parts = [SileroVAD(), STT.by_name(), Turns(), Expects(*PHRASES), agent, TTS.by_name()]
     else:
         parts = [Turns(), agent]
     return Pipeline([call.transport.input(), *parts, call.transport.output()])

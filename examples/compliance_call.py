@@ -24,7 +24,7 @@ from voiceframe.errors import ToolError
 from voiceframe.events import LoggedEvent
 from voiceframe.flow import Digits
 from voiceframe.frames import UserTurnFrame
-from voiceframe.guardrails import INJECTION, SUPPORT_SAFE, GuardCase, Notice, OptOut, Pattern, Rule, Words, rule
+from voiceframe.guardrails import INJECTION, STAGES, SUPPORT_SAFE, GuardCase, Notice, OptOut, Pattern, Rule, Words, rule
 from voiceframe.guardrails.proofs import PROOFS
 from voiceframe.processors import STT, TTS, Destination, Expects, Recorder, SileroVAD, Turns
 from voiceframe.processors.agents import HandoffDecision, HandoffRequest
@@ -46,7 +46,6 @@ books.executescript("""
 
 # -- the rules: each is proven by a case
 
-EVERYWHERE = ("transcript", "model-input", "tool-input", "tool-output", "output", "handoff")
 DEBT = re.compile(r"\b(owed?|debts?|loans?|payments?|overdue|behind|balance|dollars?|instal+ments?)\b", re.IGNORECASE)
 
 
@@ -61,7 +60,7 @@ RULES: tuple[Rule | Notice, ...] = (
     identity_first,
     *SUPPORT_SAFE,  # no medical, legal and financial advice, no promises; cards in no record and no tool
     *INJECTION,  # no orders to the model, neither by callers nor in what tools return
-    Pattern(r"RX\W{0,3}\d{4}", name="internal-code", label="internal", stages=EVERYWHERE, action="redact"),
+    Pattern(r"RX\W{0,3}\d{4}", name="internal-code", label="internal", stages=STAGES, action="redact"),
     Words(
         *("arrest*", "jail", "prison", "police", "garnish*", "seize*", "ruin your credit"),
         name="threats",
@@ -83,7 +82,7 @@ CASES = (
     *PROOFS["injection"],
     GuardCase("You owe 240 dollars.", rule="identity-first"),
     GuardCase("Am I speaking with Jane Smith?", action="allow"),
-    *(GuardCase("The code is RX 4417.", stage, "redact", "internal-code", absent="4417") for stage in EVERYWHERE),
+    *(GuardCase("The code is RX 4417.", stage, "redact", "internal-code", absent="4417") for stage in STAGES),
     GuardCase("They will arrest you.", rule="threats"),
     GuardCase("Talk to my lawyer.", "transcript", "escalate", "legal-matter"),
     GuardCase("Stop calling me!", "transcript", "block", "opt-out"),

@@ -20,7 +20,7 @@ from typing import Literal
 from voiceframe import Agent, Call, Pipeline
 from voiceframe.flow import Date, Digits
 from voiceframe.flow.slots import Context
-from voiceframe.llm import LLMRequest, Part, TextDelta
+from voiceframe.llm import LLMRequest, Message, Part, TextDelta
 from voiceframe.processors import STT, TTS, Auditor, Realtime, SileroVAD, Turns
 from voiceframe.rehearsed import Rehearsed, call_tool
 from voiceframe.subject import subject_of
@@ -152,7 +152,7 @@ def talk(match: re.Match[str], request: LLMRequest) -> str | list[Part]:
 
 def look(match: re.Match[str], request: LLMRequest) -> str | list[Part]:
     """What the auditor does about all that was said since its last look."""
-    messages, results = list(request.messages), []
+    messages, results = list(request.messages), list[Message]()
     while messages[-1].role == "tool":
         results.insert(0, messages.pop())
     if results:
@@ -160,7 +160,9 @@ def look(match: re.Match[str], request: LLMRequest) -> str | list[Part]:
         for result in results:
             if result.failed:
                 why = re.search("refuses: (.*) Tell the caller", result.text)
-                return call_tool("correction", message=f"{fields[result.call_id]}: {why[1] if why else result.text}")
+                return call_tool(
+                    "correction", message=f"{fields[result.call_id or '']}: {why[1] if why else result.text}"
+                )
         missing = results[-1].text.partition("missing: ")[2].split(", ")
         if missing == ["nothing"]:
             return call_tool("complete", message="all there")

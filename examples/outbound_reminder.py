@@ -19,11 +19,11 @@ from zoneinfo import ZoneInfo
 from voiceframe import Agent, Call, Pipeline, Processor
 from voiceframe.dialling import Dialler
 from voiceframe.errors import DialError
-from voiceframe.flow import Branch, Date, Do, End, Flow, Intent, State, Time, When
+from voiceframe.flow import AnyState, Branch, Date, Do, End, Flow, Intent, State, Time, When
 from voiceframe.processors import STT, TTS, IdleSettings, Manners, SileroVAD, Turns, VoicemailSettings
 from voiceframe.subject import subject_of
 from voiceframe.talk import model_or
-from voiceframe.tools import ToolContext, hang_up, tool
+from voiceframe.tools import AnyTool, ToolContext, hang_up, tool
 
 ZONE = ZoneInfo("Europe/London")
 MESSAGE = "Hello, this is the City Clinic, with a message for {{ data.patient }}. Please call us back. Thank you."
@@ -95,13 +95,14 @@ async def opt_out(ctx: ToolContext) -> None:
     diary.execute("insert or ignore into do_not_call values (?)", (ctx.call.data["number"],))
 
 
+TOOLS: list[AnyTool] = [confirm, move, cancel, wrong_person, opt_out, hang_up]
 DAY = Date("day", "On which day?", earliest_days=1, latest_days=60, closed=("Saturday", "Sunday"))
 AT = Time("at", "At what time?", earliest=time(9), latest=time(16, 30), step_minutes=30, label="time")
 STOP = Intent("stop", "stop calling me", "do not call me again", "take me off your list", to="stop", key="9")
 YES = ("yes", "yes speaking", "speaking", "that's me", "this is she", "this is he")
 NO = ("no", "wrong number", "you have the wrong number", "there is nobody of that name")
 
-STATES = [
+STATES: list[AnyState] = [
     Branch("caller", [When("patient", equals="", to="nobody")], to="who"),
     State(
         "who",
@@ -160,9 +161,8 @@ def bot(call: Call) -> Pipeline:
     call.data.update(said, appointment=id, number=number)
     talker: Processor = Flow(STATES, start="caller", give_up="lost", zone=str(ZONE), variables=said)
     if model is not None and found:
-        tools = [confirm, move, cancel, wrong_person, opt_out, hang_up]
         greeting = f"Hello, this is the City Clinic. Am I speaking to {patient}?"
-        talker = Agent("reminder", INSTRUCTIONS, model, tools=tools, greeting=greeting)
+        talker = Agent("reminder", INSTRUCTIONS, model, tools=TOOLS, greeting=greeting)
     if not call.has_audio:
         return Pipeline([call.transport.input(), talker, call.transport.output()])
     manners = Manners(

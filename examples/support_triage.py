@@ -5,19 +5,17 @@
     voiceframe check examples/support_triage.py
     VOICEFRAME_LLM_MODEL=openai/gpt-4.1-mini voiceframe run examples/support_triage.py
 
-Without a model it answers by rules. With sound it recognizes `PHRASES` on this machine, or, with a DEEPGRAM_API_KEY,
-whatever callers say. Customer 4711 has paid twice, 4712 has a bad line, 4713 lives where there is an outage. Its tests:
-`tests/examples/test_support_triage.py`.
+Without a model it answers by rules. With sound it recognizes `PHRASES` on this machine, or whatever callers say with
+`VOICEFRAME_STT_PROVIDER=deepgram` and its key. Customer 4711 has paid twice, 4712 has a bad line, 4713 an outage.
 """
 
-import os
 import re
 from dataclasses import dataclass, field
 
 from voiceframe import Agent, Call, Pipeline, Router, Squad
 from voiceframe.flow import Digits
 from voiceframe.llm import LLMRequest, Part
-from voiceframe.processors import DeepgramSTT, EspeakTTS, Expects, PocketSphinxSTT, SileroVAD, Turns
+from voiceframe.processors import STT, TTS, Expects, SileroVAD, Turns
 from voiceframe.processors.agents import Destination, GrammarClassifier, HandoffDecision, HandoffRequest, Rule
 from voiceframe.rehearsed import Rehearsed, call_tool
 from voiceframe.talk import model_or
@@ -161,7 +159,6 @@ SALES = f"You sell internet connections: 30 pounds a month, 100 megabits, no min
 def agent(call: Call) -> Router:
     billing = Agent("billing", BILLING, model, tools=[invoices, refund, hang_up], description="Invoices and refunds.")
     technical = Agent("technical", TECHNICAL, model, tools=[test_line, hang_up], description="Internet that is slow.")
-    billing.voice = "en-gb"  # another person, to be heard as one
     support = Squad(
         [Agent("triage", TRIAGE, model, tools=[identify, hang_up]), billing, technical],
         start="triage",
@@ -193,8 +190,7 @@ PHRASES = (
 
 def bot(call: Call) -> Pipeline:
     if call.has_audio:
-        hears = DeepgramSTT() if os.environ.get("DEEPGRAM_API_KEY") else PocketSphinxSTT()
-        parts = [SileroVAD(), hears, Turns(), Expects(*PHRASES), agent(call), EspeakTTS()]
+        parts = [SileroVAD(), STT.by_name(), Turns(), Expects(*PHRASES), agent(call), TTS.by_name()]
     else:
         parts = [Turns(), agent(call)]
     return Pipeline([call.transport.input(), *parts, call.transport.output()])

@@ -47,7 +47,7 @@ async def test_somebody_is_called_and_talks() -> None:
         await callee.hears("hello, ann")
         await callee.says("Yes")
         await callee.hears("very well")
-    kinds = [event.kind for event in callee.record.events]
+    kinds = [event.kind for event in callee.record.events if event.kind != "agent.advised"]
     assert kinds[:4] == ["dial.started", "call.started", "dial.ended", "call.answered"]
     assert kinds[-1] == "call.ended"
 
@@ -62,7 +62,7 @@ async def test_it_is_the_same_by_sound() -> None:
 
 
 async def test_a_bot_that_cannot_begin_calls_nobody() -> None:
-    with pytest.raises(DialError, match="context|name"):
+    with pytest.raises(DialError, match=r"bot it could not|name"):
         async with answer(bot, ANN):
             pass
 

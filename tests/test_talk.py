@@ -18,7 +18,8 @@ from voiceframe.chat import chat
 from voiceframe.cli import main
 from voiceframe.demo.calendar import Calendar
 from voiceframe.errors import ConfigurationError, ProviderError
-from voiceframe.talk import choose_model, refuse
+from voiceframe.rehearsed import Rehearsed
+from voiceframe.talk import choose_model, model_or, refuse
 from voiceframe.testing.providers.openai import FakeOpenAI
 from voiceframe.testing.providers.server import Fault
 
@@ -154,6 +155,73 @@ def test_what_has_no_network_goes_without_a_model(option: str, capsys: pytest.Ca
 def test_a_bot_of_ones_own_is_given_no_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["chat", "voiceframe.demo.clinic", "--llm", "openai/gpt-4.1-mini"]) == 2
     assert "[talk.bot]" in capsys.readouterr().err
+
+
+# -- a bot that can do without one
+
+BOT = """
+from voiceframe import Agent, Pipeline
+from voiceframe.rehearsed import Rehearsed
+from voiceframe.talk import model_or
+
+model = model_or(Rehearsed(otherwise="As rehearsed."))
+
+def bot(call):
+    return Pipeline([call.transport.input(), Agent("shop", "You sell.", model), call.transport.output()])
+"""
+TALK = "Hello\n/hears {}\n"
+
+
+@pytest.fixture
+def shop(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.delenv("VOICEFRAME_LLM_MODEL", raising=False)
+    (folder / "shop.py").write_text(BOT)
+    (folder / "script.txt").write_text(TALK.format("as rehearsed"))
+    return str(folder / "shop.py")
+
+
+def test_a_bot_answers_as_rehearsed_where_no_model_is_asked_for(shop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "a key that would cost something")
+    out = io.StringIO()
+    assert chat(shop, script="script.txt", show_events=False, out=out) == 0, out.getvalue()
+    assert out.getvalue().startswith(f"{shop} answers by what it has rehearsed, without a model; --llm")
+    rehearsed = Rehearsed(otherwise="")
+    assert model_or(rehearsed) is rehearsed
+
+
+@pytest.mark.parametrize("by", ["--llm", "--llm-url", "setting"])
+def test_the_model_that_is_asked_for_answers_in_its_place(
+    shop: str, folder: Path, by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "script.txt").write_text(TALK.format("from far away"))
+    answers = ["From far away."] * 3
+    with served(ListingOpenAI(answers, plain=by == "--llm-url", models=("small",))) as fake:
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{fake.url}/v1")
+        monkeypatch.setenv("OPENAI_API_KEY", "key")
+        if by == "setting":
+            monkeypatch.setenv("VOICEFRAME_LLM_MODEL", "openai/gpt-4.1-mini")
+        options = {
+            "--llm": ("openai/gpt-4.1-mini", None),
+            "--llm-url": (None, f"{fake.url}/v1"),
+            "setting": (None, None),
+        }
+        name, url = options[by]
+        out = io.StringIO()
+        code = chat(shop, llm=name, llm_url=url, script="script.txt", words_per_minute=0, out=out)
+        assert code == 0, out.getvalue()
+    said = {"--llm": "openai/gpt-4.1-mini", "--llm-url": f"small at {fake.url}/v1", "setting": "VOICEFRAME_LLM_MODEL"}
+    assert said[by] in out.getvalue().splitlines()[0]
+    assert fake.bodies[-1]["messages"][0]["content"] == "You sell."
+
+
+def test_a_model_that_cannot_be_asked_is_an_error_and_nothing_is_rehearsed(
+    shop: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["chat", shop, "--llm", "openai/gpt-4.1-mini", "--script", "script.txt"]) == 2
+    assert "[provider.key]" in capsys.readouterr().err
+    monkeypatch.setenv("VOICEFRAME_LLM_MODEL", "opneai/x")
+    with pytest.raises(ProviderError, match="opneai"):
+        model_or(Rehearsed(otherwise=""))
 
 
 # -- talking

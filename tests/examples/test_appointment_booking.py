@@ -41,7 +41,7 @@ speech = pytest.mark.skipif(
 def physio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The example, with a calendar and a memory of its own."""
     monkeypatch.chdir(tmp_path)
-    for name in ("APPOINTMENTS_DB", "DEEPGRAM_API_KEY", "VOICEFRAME_LLM_MODEL"):
+    for name in ("APPOINTMENTS_DB", "VOICEFRAME_STT_PROVIDER", "VOICEFRAME_TTS_PROVIDER", "VOICEFRAME_LLM_MODEL"):
         monkeypatch.delenv(name, raising=False)
     load_bot(FILE)
     return sys.modules["voiceframe_bot_appointment_booking"]

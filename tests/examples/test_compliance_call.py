@@ -271,7 +271,8 @@ async def test_a_model_is_not_told_the_code_nor_what_somebody_has_hidden_in_a_no
                 await caller.says(words)
             await caller.hears("can you pay")
         assert '"owed"' in repr(asked.requests[1])
-        assert hidden not in repr(asked.requests[1])
+        for secret in (hidden, born, zip_code):
+            assert secret not in repr(asked.requests)
         assert {ruling.stage for ruling in caller.record.rulings} == {"tool-output"}
 
 

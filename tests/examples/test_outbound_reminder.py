@@ -7,7 +7,6 @@ import importlib.util
 import sys
 from datetime import date
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from voiceframe import App
 from voiceframe.bots import load_bot
 from voiceframe.check import check_bot
 from voiceframe.dialling import LoopbackDialler
-from voiceframe.llm import Stop, TextDelta, ToolCall
+from voiceframe.llm import Part, Stop, TextDelta, ToolCall
 from voiceframe.models import POCKETSPHINX, SILERO, places
 from voiceframe.testing import Caller, Database, ScriptedLLM, answer, call_tool, dial, judge, updated
 from voiceframe.testing.voices import Voice, speech
@@ -36,16 +35,16 @@ heard = pytest.mark.skipif(
 
 
 @pytest.fixture
-def example() -> ModuleType:
+def example() -> Any:
     """The example, with a diary of its own."""
     load_bot(REMINDER)
-    made = sys.modules["voiceframe_bot_outbound_reminder"]
+    made: Any = sys.modules["voiceframe_bot_outbound_reminder"]
     made.PATIENTS = (*made.PATIENTS, ("Maria Lopez", MARIA, "15:00"))
     made.fill(date(2026, 1, 1))
     return made
 
 
-def rows(example: ModuleType, table: str) -> list[dict[str, Any]]:
+def rows(example: Any, table: str) -> list[dict[str, Any]]:
     cursor = example.diary.execute(f"select * from {table}")
     names = [column[0] for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor]
@@ -54,7 +53,7 @@ def rows(example: ModuleType, table: str) -> list[dict[str, Any]]:
 # -- in words
 
 
-async def test_who_comes_is_noted_and_nothing_else(example: ModuleType) -> None:
+async def test_who_comes_is_noted_and_nothing_else(example: Any) -> None:
     diary = Database(example.diary, keys={"attempts": ("appointment", "day", "round")})
     before = diary.snapshot()
     async with answer(example.bot, ANN) as callee:
@@ -72,7 +71,7 @@ async def test_who_comes_is_noted_and_nothing_else(example: ModuleType) -> None:
     assert [event.data["direction"] for event in callee.record.of("call.started")] == ["outbound"]
 
 
-async def test_it_is_moved_past_a_time_that_is_taken(example: ModuleType) -> None:
+async def test_it_is_moved_past_a_time_that_is_taken(example: Any) -> None:
     async with answer(example.bot, ANN) as callee:
         await callee.says("speaking")
         await callee.says("I would like to move it to tomorrow at half past eleven")
@@ -86,7 +85,7 @@ async def test_it_is_moved_past_a_time_that_is_taken(example: ModuleType) -> Non
     assert [use.result for use in callee.record.tools] == ["taken", "moved"]
 
 
-async def test_it_is_cancelled_only_when_that_was_said_twice(example: ModuleType) -> None:
+async def test_it_is_cancelled_only_when_that_was_said_twice(example: Any) -> None:
     async with answer(example.bot, ANN) as callee:
         await callee.says("yes")
         await callee.says("cancel it")
@@ -101,7 +100,7 @@ async def test_it_is_cancelled_only_when_that_was_said_twice(example: ModuleType
     assert callee.record.of("interruption")[0].data["reason"] == "caller"
 
 
-async def test_who_is_not_the_patient_learns_nothing(example: ModuleType) -> None:
+async def test_who_is_not_the_patient_learns_nothing(example: Any) -> None:
     async with answer(example.bot, ANN) as callee:
         await callee.says("No, you have the wrong number")
         await callee.hears("sorry to have disturbed you. goodbye")
@@ -109,16 +108,20 @@ async def test_who_is_not_the_patient_learns_nothing(example: ModuleType) -> Non
     assert rows(example, "appointments")[0]["status"] == "wrong number"
 
 
-async def test_an_opt_out_is_honoured_in_the_middle_of_a_sentence(example: ModuleType) -> None:
+@pytest.mark.parametrize(
+    "before", [(), ("yes",), ("yes", "move it"), ("yes", "move it", "Monday"), ("yes", "cancel it")]
+)
+async def test_an_opt_out_is_honoured_in_the_middle_of_any_sentence(example: Any, before: tuple[str, ...]) -> None:
     async with answer(example.bot, ANN) as callee:
-        await callee.says("yes")
-        await callee.interrupts("Stop calling me!", after_ms=500)
+        for words in before:
+            await callee.says(words)
+        await callee.interrupts("Stop calling me!", after_ms=300)
         await callee.hears("you will not be called again. goodbye")
     assert [row["number"] for row in rows(example, "do_not_call")] == [ANN]
     judge(callee.record).tools("opt_out").no_unanswered_turn().holds()
 
 
-async def test_who_has_moved_it_is_reminded_again_on_the_other_day(example: ModuleType) -> None:
+async def test_who_has_moved_it_is_reminded_again_on_the_other_day(example: Any) -> None:
     street = Street(example)
     ann = Caller(180)
     ann.answers(street.dialler, ANN)
@@ -135,7 +138,32 @@ async def test_who_has_moved_it_is_reminded_again_on_the_other_day(example: Modu
     assert street.dialler.dialled == [ANN]
 
 
-async def test_a_process_that_was_killed_in_a_call_dials_nobody_twice(example: ModuleType) -> None:
+async def test_who_has_opted_out_is_not_called_about_the_next_appointment(example: Any) -> None:
+    street = Street(example)
+    ann = Caller(180)
+    ann.answers(street.dialler, ANN)
+    insert = "insert into appointments (patient, number, day, time) values ('Anna Smith', ?, '2026-01-05', '09:00')"
+    example.diary.execute(insert, (ANN,))
+    async with street.app:
+        calling = asyncio.ensure_future(example.remind(street.dialler, TOMORROW, rounds=1))
+        await ann.is_called()
+        await ann.says("take me off your list")
+        await calling
+        street.dialler.dialled.clear()
+        await example.remind(street.dialler, date(2026, 1, 5))
+    assert street.dialler.dialled == []
+
+
+async def test_a_time_that_was_cancelled_is_free_again(example: Any) -> None:
+    for number, said in ((PETER, ("cancel it", "yes")), (ANN, ("another day", "tomorrow at half past eleven", "yes"))):
+        async with answer(example.bot, number) as callee:
+            await callee.says("yes")
+            for words in said:
+                await callee.says(words)
+            await callee.hears("is cancelled|is now on friday the second of january at eleven thirty")
+
+
+async def test_a_process_that_was_killed_in_a_call_dials_nobody_twice(example: Any) -> None:
     street = Street(example)
     ann = Caller(180)
     ann.answers(street.dialler, ANN)
@@ -145,11 +173,11 @@ async def test_a_process_that_was_killed_in_a_call_dials_nobody_twice(example: M
         calling.cancel()
         call.hang_up()
         await call.wait_ended()
-        await example.remind(street.dialler, TOMORROW, rounds=1)
-    assert street.dialler.dialled == [ANN, PETER, MARIA]
+        await example.remind(street.dialler, TOMORROW, rounds=2)
+    assert street.dialler.dialled == [ANN, PETER, MARIA, PETER, MARIA]
 
 
-async def test_who_is_not_understood_is_let_go(example: ModuleType) -> None:
+async def test_who_is_not_understood_is_let_go(example: Any) -> None:
     async with answer(example.bot, ANN) as callee:
         for _ in range(3):
             await callee.says("Mumble mumble")
@@ -157,7 +185,7 @@ async def test_who_is_not_understood_is_let_go(example: ModuleType) -> None:
     assert rows(example, "appointments")[0]["status"] == "booked"
 
 
-async def test_a_diary_that_is_dead_is_said(example: ModuleType) -> None:
+async def test_a_diary_that_is_dead_is_said(example: Any) -> None:
     async with answer(example.bot, ANN) as callee:
         await callee.says("yes")
         example.diary.close()
@@ -166,7 +194,7 @@ async def test_a_diary_that_is_dead_is_said(example: ModuleType) -> None:
     assert [use.failed for use in callee.record.tools] == [True]
 
 
-async def test_who_calls_back_is_known_by_their_number_and_others_are_told_nothing(example: ModuleType) -> None:
+async def test_who_calls_back_is_known_by_their_number_and_others_are_told_nothing(example: Any) -> None:
     async with dial(example.bot) as caller:  # no number
         await caller.hears("no appointment under this number. goodbye")
     callee = Caller(180)
@@ -180,8 +208,8 @@ async def test_who_calls_back_is_known_by_their_number_and_others_are_told_nothi
 # -- with a model
 
 
-async def test_a_model_does_the_same_with_the_same_tools(example: ModuleType) -> None:
-    bye = [TextDelta("Thank you, goodbye!"), ToolCall("bye", "hang_up", {}), Stop("tools")]
+async def test_a_model_does_the_same_with_the_same_tools(example: Any) -> None:
+    bye: list[Part] = [TextDelta("Thank you, goodbye!"), ToolCall("bye", "hang_up", {}), Stop("tools")]
     example.model = ScriptedLLM(["You have an appointment tomorrow at ten. Do you come?", call_tool("confirm"), bye])
     async with answer(example.bot, ANN) as callee:
         await callee.hears("am i speaking to anna smith")
@@ -193,7 +221,7 @@ async def test_a_model_does_the_same_with_the_same_tools(example: ModuleType) ->
     assert rows(example, "appointments")[0]["status"] == "confirmed"
 
 
-async def test_a_model_that_is_dead_leaves_nobody_in_silence(example: ModuleType) -> None:
+async def test_a_model_that_is_dead_leaves_nobody_in_silence(example: Any) -> None:
     example.model = ScriptedLLM([ConnectionError("out of reach")], repeat=True)
     async with answer(example.bot, ANN) as callee:
         await callee.says("Yes, speaking")
@@ -208,12 +236,12 @@ async def test_a_model_that_is_dead_leaves_nobody_in_silence(example: ModuleType
 class Street:
     """Telephones on a loopback line, with an app that calls them."""
 
-    def __init__(self, example: ModuleType) -> None:
+    def __init__(self, example: Any) -> None:
         self.dialler = LoopbackDialler()
         self.app = App(example.bot, self.dialler, store=None)
 
 
-async def test_all_are_called_and_who_could_not_be_reached_is_called_again(example: ModuleType) -> None:
+async def test_all_are_called_and_who_could_not_be_reached_is_called_again(example: Any) -> None:
     street = Street(example)
     street.dialler.register(PETER, TextTransport, outcome="busy")
     street.dialler.register(MARIA, TextTransport, outcome="no-answer")
@@ -251,7 +279,7 @@ def say(text: str) -> bytes:
 
 
 @heard
-async def test_by_voice_somebody_says_hello_first_and_comes(example: ModuleType) -> None:
+async def test_by_voice_somebody_says_hello_first_and_comes(example: Any) -> None:
     async with answer(example.bot, ANN, via="audio", voice=say) as callee:
         callee.interrupts_now("hello")
         await callee.hears("am i speaking to anna smith")
@@ -268,7 +296,7 @@ async def test_by_voice_somebody_says_hello_first_and_comes(example: ModuleType)
 
 
 @heard
-async def test_by_voice_it_is_moved_and_the_bot_stops_when_it_is_interrupted(example: ModuleType) -> None:
+async def test_by_voice_it_is_moved_and_the_bot_stops_when_it_is_interrupted(example: Any) -> None:
     async with answer(example.bot, ANN, via="audio", voice=say, noise_dbfs=-55) as callee:
         await callee.says("yes")
         await callee.hears("would you like to move it", within_ms=15_000)
@@ -286,7 +314,7 @@ async def test_by_voice_it_is_moved_and_the_bot_stops_when_it_is_interrupted(exa
 
 
 @heard
-async def test_a_machine_is_left_a_message_behind_its_tone_that_tells_nothing(example: ModuleType) -> None:
+async def test_a_machine_is_left_a_message_behind_its_tone_that_tells_nothing(example: Any) -> None:
     greeting = "hello you have reached anna smith i cannot come to the phone now please leave your name and a number"
     async with answer(example.bot, ANN, via="audio", voice=say) as callee:
         await callee.plays(silence(600) + say(greeting) + silence(500) + tone(1_000, 400, -18))
@@ -300,7 +328,7 @@ async def test_a_machine_is_left_a_message_behind_its_tone_that_tells_nothing(ex
 
 
 @heard
-async def test_silence_and_keys(example: ModuleType) -> None:
+async def test_silence_and_keys(example: Any) -> None:
     async with answer(example.bot, ANN, via="audio", voice=say) as callee:
         await callee.hears("are you still there", within_ms=20_000)
         await callee.listens()

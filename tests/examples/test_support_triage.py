@@ -31,7 +31,7 @@ speech = pytest.mark.skipif(
 @pytest.fixture
 def line(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The example, loaded anew: its customers are those of one test."""
-    for name in ("DEEPGRAM_API_KEY", "VOICEFRAME_LLM_MODEL"):
+    for name in ("VOICEFRAME_STT_PROVIDER", "VOICEFRAME_TTS_PROVIDER", "VOICEFRAME_LLM_MODEL"):
         monkeypatch.delenv(name, raising=False)
     load_bot(FILE)
     return sys.modules["voiceframe_bot_support_triage"]
