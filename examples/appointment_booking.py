@@ -194,5 +194,5 @@ async def bot(call: Call) -> Pipeline:
     if call.has_audio:
         parts = [SileroVAD(), STT.by_name(), Turns(), Expects(*PHRASES), agent, TTS.by_name()]
     else:
-        parts = [Turns(), agent]
+        parts = [Turns(), agent]  # it makes turns of keys
     return Pipeline([call.transport.input(), *parts, call.transport.output()])

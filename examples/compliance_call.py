@@ -118,7 +118,9 @@ class Door(Agent):
     """Has the caller until they are identified. It has no model, and knows nothing that it could give away."""
 
     async def reply(self, turn: UserTurnFrame) -> AsyncIterator[str]:
-        if NO.search(turn.text):
+        if not self.call.data["account"]["id"]:
+            yield self.leave("unknown", "We have nothing under your number. Goodbye.")
+        elif NO.search(turn.text):
             yield self.leave("wrong-person", "I am sorry to have troubled you. Goodbye.")
         elif YES.search(turn.text):
             try:
@@ -205,11 +207,12 @@ PHRASES = ("yes [speaking]", "no [thanks | wrong number]", "stop calling me", "t
 
 def bot(call: Call) -> Pipeline:
     """For outbound calls, which have the number of the customer, and for those who call back from it."""
-    number = call.to if call.direction == "outbound" else call.from_
+    outbound = call.direction == "outbound"
+    number = call.to if outbound else call.from_
+    if outbound and books.execute("select 1 from do_not_call where number = ?", (number,)).fetchone():
+        raise Reject("does not want to be called")
     account = books.execute("select * from accounts where number = ?", (number,)).fetchone()
-    if account is None or books.execute("select 1 from do_not_call where number = ?", (number,)).fetchone():
-        raise Reject("nobody to be called")
-    call.data["account"] = dict(account)
+    call.data["account"] = dict(account or {"id": 0, "name": "somebody we know"})
     call.log.subscribe(lambda event: heed(call, number, event))
     return pipeline(call)
 

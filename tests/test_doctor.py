@@ -27,6 +27,7 @@ pytest.importorskip("uvicorn", reason="needs voiceframe[telephony]")
 from starlette.applications import Starlette
 
 from voiceframe.app import App
+from voiceframe.call import Call
 from voiceframe.checks import Check, Report
 from voiceframe.cli import main
 from voiceframe.doctor import examine
@@ -207,10 +208,14 @@ async def test_shared_keys_sign_as_well_as_the_token() -> None:
     assert failing(await found(Proxy(), TwilioSettings(signing_keys=("one:first", "two:second")))) == set()
 
 
+def through(call: Call) -> Pipeline:
+    return Pipeline([call.transport.input(), call.transport.output()])
+
+
 @contextlib.asynccontextmanager
 async def serving(settings: ServerSettings, twilio: TwilioSettings = TWILIO) -> AsyncIterator[Gateway]:
     """A gateway as `voiceframe run` would have it."""
-    app = App(lambda call: Pipeline([]), Twilio(twilio), DoctorEndpoint(twilio), store=None)
+    app = App(through, Twilio(twilio), DoctorEndpoint(twilio), store=None)
     gateway = Gateway(app, settings)
     stop, up = asyncio.Event(), asyncio.Event()
     task = asyncio.create_task(serve(gateway, started=lambda port: up.set(), stop=stop))

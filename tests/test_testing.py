@@ -7,6 +7,7 @@ import asyncio
 import math
 from itertools import count, pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -302,3 +303,21 @@ async def test_a_turn_may_be_watched_through_the_record() -> None:
     assert caller.record.turns == ["hello"]
     assert caller.record.heard == ["Hello, I am an echo.", "You said: hello"]
     assert caller.record.outcomes == {1: "answered"}
+
+
+async def test_what_a_bot_knows_of_its_caller_is_given_to_dial() -> None:
+    def bot(call: Call) -> Pipeline:
+        return Pipeline([call.transport.input(), ToneTTS(), call.transport.output()])
+
+    known: dict[str, Any] = {"from_": "+4930111", "to": "+4930222", "metadata": {"plan": "business"}}
+    for via in ("text", "audio"):
+        async with dial(bot, via=via, **known) as caller:
+            call = caller.call
+        assert (call.from_, call.to, call.metadata["plan"]) == ("+4930111", "+4930222", "business")
+    with pytest.raises(TestKitError) as caught:
+        async with dial(bot, via="twilio", **known):
+            pass
+    assert caught.value.code == "test.metadata"
+    async with dial(bot, via="twilio", from_="+4930111", to="+4930222") as twilio:
+        assert (twilio.call.from_, twilio.call.to) == ("+4930111", "+4930222")
+        assert twilio.call.metadata["Caller"] == "+4930111"

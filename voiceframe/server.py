@@ -151,7 +151,7 @@ class Gateway:
             yield
 
     async def enter(self) -> None:
-        """Try the bot and open the app's endpoints. Raises `ConfigurationError` (`bot.unusable`), and what they raise."""
+        """Try the bot and open the app's endpoints. Raises what they raise, and `ConfigurationError`."""
         self._entered = True
         await self._rehearsed()
         await self.app.__aenter__()

@@ -8,6 +8,7 @@ import random
 import re
 import sqlite3
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +16,7 @@ from typing import Any, Final
 
 import pytest
 
+from tests.served import served
 from voiceframe import Call
 from voiceframe.assistant import assistant_report
 from voiceframe.bots import load_bot
@@ -22,6 +24,7 @@ from voiceframe.chat import chat
 from voiceframe.check import check_bot
 from voiceframe.errors import ProviderError
 from voiceframe.models import POCKETSPHINX, SILERO, places
+from voiceframe.rehearsed import call_tool
 from voiceframe.testing import Database, Judge, called, deleted, dial, heard, inserted, judge, repeat, said
 from voiceframe.tools import ToolCase, check_tool
 from voiceframe.transports.text import TextTransport
@@ -38,13 +41,15 @@ speech = pytest.mark.skipif(
 
 
 @pytest.fixture
-def physio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def physio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     """The example, with a calendar and a memory of its own."""
     monkeypatch.chdir(tmp_path)
     for name in ("APPOINTMENTS_DB", "VOICEFRAME_STT_PROVIDER", "VOICEFRAME_TTS_PROVIDER", "VOICEFRAME_LLM_MODEL"):
         monkeypatch.delenv(name, raising=False)
     load_bot(FILE)
-    return sys.modules["voiceframe_bot_appointment_booking"]
+    module = sys.modules["voiceframe_bot_appointment_booking"]
+    yield module
+    module.memory.close()
 
 
 @pytest.fixture
@@ -346,6 +351,24 @@ async def test_whoever_calls_and_however_they_say_it_they_are_booked(physio: Mod
     found = await repeat(scenario, runs=20, seed=0)
     report = found.report(at_least=1.0)
     assert found.pass_hat(4) == 1.0, report.markdown()
+
+
+@pytest.mark.real_time
+def test_with_a_model_it_is_the_model_that_is_asked(physio: ModuleType, tmp_path: Path, monkeypatch: Any) -> None:
+    pytest.importorskip("openai", reason="needs voiceframe[openai]")
+    from voiceframe.testing.providers.openai import FakeOpenAI
+
+    script = tmp_path / "script.txt"
+    script.write_text("Have you got time on Tuesday?\n/hears nine or at ten\n")
+    looks = call_tool("availability", day="2026-12-01")
+    with served(FakeOpenAI([looks, "At nine or at ten?"])) as fake:
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{fake.url}/v1")
+        monkeypatch.setenv("OPENAI_API_KEY", "key")
+        monkeypatch.setenv("VOICEFRAME_LLM_MODEL", "openai/gpt-4.1-mini")
+        out = io.StringIO()
+        assert chat(FILE, script=str(script), words_per_minute=0, out=out) == 0, out.getvalue()
+    assert "The caller's name is not known." in fake.bodies[0]["messages"][0]["content"]
+    assert fake.bodies[1]["messages"][-1]["content"] == "nine, ten, eleven, two, three"
 
 
 # -- by sound

@@ -11,12 +11,12 @@ from types import ModuleType
 
 import pytest
 
-from voiceframe import Agent, Call, Guardrail, Pipeline, Reject
+from voiceframe import Agent, Call, Guardrail, Pipeline
 from voiceframe.bots import load_bot
 from voiceframe.chat import chat
 from voiceframe.check import check_bot
 from voiceframe.cli import main
-from voiceframe.errors import HandoffError, ProviderError
+from voiceframe.errors import DialError, HandoffError, ProviderError
 from voiceframe.frames import UserTurnFrame
 from voiceframe.guardrails import GuardCase, check_guardrail
 from voiceframe.llm import Part, Stop, TextDelta
@@ -181,11 +181,13 @@ async def test_the_squad_hands_nobody_to_the_adviser_who_is_not_identified(
     judge(somebody.record).not_heard(SECRETS).holds()
 
 
-async def test_nobody_is_called_whom_the_books_do_not_have(line: ModuleType) -> None:
-    with pytest.raises(Reject):
-        async with dial(line.bot, from_="+12025550199"):
-            pass
-    async with dial(line.bot, from_=PAUL) as paul:  # who calls back is known by their number
+async def test_who_calls_back_is_known_by_their_number(line: ModuleType) -> None:
+    async with dial(line.bot, from_="+12025550199") as stranger:
+        await stranger.says("Jane Smith here, yes, what do I owe?")
+        await stranger.hears("nothing under your number")
+        assert await stranger.hears_the_end() == "unknown"
+    judge(stranger.record).not_heard(SECRETS).tools().holds()
+    async with dial(line.bot, from_=PAUL) as paul:
         await paul.hears("speaking with Paul Jones")
 
 
@@ -220,9 +222,11 @@ async def test_an_opt_out_is_honoured_at_once(line: ModuleType, how: str) -> Non
         assert await jane.hears_the_end() == "opted-out"
     check = books(line).since(before).check(inserted("do_not_call", number=JANE))
     judge(jane.record).not_heard(SECRETS).add(check).holds()
-    with pytest.raises(Reject):
-        async with dial(line.bot, from_=JANE):
+    with pytest.raises(DialError):
+        async with answer(line.bot, JANE):
             pass
+    async with dial(line.bot, from_=JANE) as jane:  # she may call us
+        await jane.hears("jane smith")
 
 
 # -- what a model may do wrong

@@ -334,3 +334,14 @@ def test_the_check_finds_nothing_wrong(name: str, monkeypatch: pytest.MonkeyPatc
 
 def test_without_a_model_that_is_named_it_is_rehearsed(example: Any) -> None:
     assert isinstance(example.talking, Rehearsed)
+
+
+@pytest.mark.skipif(not there("openai"), reason="needs the extra openai")
+async def test_the_setting_names_the_model_of_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "key")
+    monkeypatch.setenv("VOICEFRAME_LLM_MODEL", "openai/gpt-4.1-mini")
+    load_bot(FORM)
+    made: Any = sys.modules["voiceframe_bot_form_auditor"]
+    for model in (made.talking, made.auditing):
+        assert model.name == "openai/gpt-4.1-mini"
+        await model.aclose()

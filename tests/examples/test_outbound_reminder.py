@@ -161,6 +161,8 @@ async def test_a_time_that_was_cancelled_is_free_again(example: Any) -> None:
             for words in said:
                 await callee.says(words)
             await callee.hears("is cancelled|is now on friday the second of january at eleven thirty")
+    async with answer(example.bot, PETER) as callee:
+        await callee.hears("no appointment under this number")
 
 
 async def test_a_process_that_was_killed_in_a_call_dials_nobody_twice(example: Any) -> None:
@@ -197,12 +199,9 @@ async def test_a_diary_that_is_dead_is_said(example: Any) -> None:
 async def test_who_calls_back_is_known_by_their_number_and_others_are_told_nothing(example: Any) -> None:
     async with dial(example.bot) as caller:  # no number
         await caller.hears("no appointment under this number. goodbye")
-    callee = Caller(180)
-    app = App(example.bot, store=None, sinks=[callee.record])
-    callee.call = await app.take(callee._transport, from_=MARIA)
-    callee.call.answered()
-    await callee.hears("am i speaking to maria lopez")
-    await callee.hangs_up()
+    async with dial(example.bot, from_=MARIA) as caller:
+        await caller.hears("am i speaking to maria lopez")
+    assert caller.call.direction == "inbound"
 
 
 # -- with a model
@@ -219,6 +218,16 @@ async def test_a_model_does_the_same_with_the_same_tools(example: Any) -> None:
         assert await callee.hears_the_end() == "completed"
     assert "Anna Smith has an appointment\ntomorrow at ten" in example.model.requests[0].messages[0].text
     assert rows(example, "appointments")[0]["status"] == "confirmed"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("openai") is None, reason="needs the extra openai")
+async def test_the_setting_names_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "key")
+    monkeypatch.setenv("VOICEFRAME_LLM_MODEL", "openai/gpt-4.1-mini")
+    load_bot(REMINDER)
+    made: Any = sys.modules["voiceframe_bot_outbound_reminder"]
+    assert made.model.name == "openai/gpt-4.1-mini"
+    await made.model.aclose()
 
 
 async def test_a_model_that_is_dead_leaves_nobody_in_silence(example: Any) -> None:

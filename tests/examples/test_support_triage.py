@@ -11,12 +11,14 @@ from typing import Any, Final
 
 import pytest
 
+from tests.served import served
 from voiceframe.bots import load_bot
 from voiceframe.chat import chat
 from voiceframe.check import check_bot
 from voiceframe.errors import ProviderError
 from voiceframe.models import POCKETSPHINX, SILERO, places
 from voiceframe.processors.agents import SquadTurn, check_squad
+from voiceframe.rehearsed import call_tool
 from voiceframe.testing import called, dial, handed_off, heard, judge, said
 
 FILE: Final = str(Path(__file__).resolve().parents[2] / "examples/support_triage.py")
@@ -245,6 +247,24 @@ async def test_the_squad_keeps_its_contract(line: ModuleType) -> None:
         name="support",
     )
     assert report.exit_code == 0, report.markdown()
+
+
+@pytest.mark.real_time
+def test_with_a_model_it_is_the_model_that_is_asked(line: ModuleType, tmp_path: Path, monkeypatch: Any) -> None:
+    pytest.importorskip("openai", reason="needs voiceframe[openai]")
+    from voiceframe.testing.providers.openai import FakeOpenAI
+
+    script = tmp_path / "script.txt"
+    script.write_text("I was charged twice\n/hears so sorry to hear that\n")
+    handed = call_tool("hand_off", target="billing", reason="paid twice", summary="")
+    with served(FakeOpenAI(["Hello", handed, "I am so sorry to hear that."])) as fake:
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{fake.url}/v1")
+        monkeypatch.setenv("OPENAI_API_KEY", "key")
+        out = io.StringIO()
+        code = chat(FILE, llm="openai/gpt-4.1-mini", script=str(script), words_per_minute=0, out=out)
+        assert code == 0, out.getvalue()
+    assert {tool["function"]["name"] for tool in fake.bodies[1]["tools"]} == {"identify", "hang_up", "hand_off"}
+    assert "identified first" in fake.bodies[2]["messages"][-1]["content"]  # the policy holds for any model
 
 
 # -- by sound

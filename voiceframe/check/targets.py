@@ -32,7 +32,8 @@ def handoffs(pipelines: list[Pipeline]) -> Iterator[Check | Missing]:
             if agent._exchange is None:
                 found += [(name, place, f"{agent.name}, who is alone,", ()) for name, place in _given_by(agent)]
     # The same function may serve several agents.
-    wrong = list(dict.fromkeys((*named, tuple(known)) for *named, known in found if named[0] not in known))
+    bad = (each for each in found if each[0] not in each[3])
+    wrong = list(dict.fromkeys((name, place, who, tuple(known)) for name, place, who, known in bad))
     if wrong:
         yield judged(
             "agents.handoffs",

@@ -55,6 +55,16 @@ def _uses(rehearsal: Rehearsal, admits: bool) -> Iterator[_Use]:
     call, pipeline = rehearsal.call, rehearsal.pipeline
     if call is None or pipeline is None:
         return
+    later = _later(pipeline, placed=rehearsal.tool is not None)
+    for agent in [*agents_in(pipeline), *routers_in(pipeline)]:
+        values = values_of(call, agent.name, agent._tools.zone)
+        for what, template in (("instructions", agent._template), ("greeting", agent._opening._template)):
+            where = f"The {what} of {agent.name}" + (f" ({rehearsal.what})" if rehearsal.what else "")
+            yield from _of(template, where, values, call, later, admits)
+
+
+def _later(pipeline: Pipeline, *, placed: bool) -> dict[str, str]:
+    """What the framework itself keeps in `call.data`, and whence that comes."""
     later = dict.fromkeys(("subject", "context"), "is given when the call is placed") if placed else {}
     for each in everything_in(pipeline):
         if isinstance(each, Auditor) and each._about is not None:
@@ -85,7 +95,7 @@ def _of(
             why = "has a value only in a call that is placed; one that comes in does not begin"
             yield _Use(where, name, "warn", why)
         else:
-            known = [f"data.{key}" for key in (*call.data, *later)]
-            nearest = (*difflib.get_close_matches(name, known, n=1), "")[0]
+            near = difflib.get_close_matches(path[1], (*call.data, *later), n=1)
+            nearest = ".".join(("data", near[0], *path[2:])) if near else ""
             why = "has no value when the call begins, and nobody sets it"
             yield _Use(where, name, "warn" if admits else "fail", why, nearest)

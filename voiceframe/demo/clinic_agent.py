@@ -31,7 +31,8 @@ from ..llm import LLM
 from ..pipeline import Pipeline
 from ..processor import Processor, handles, observes
 from ..processors.agents import Agent, AgentSettings
-from ..tools import ToolContext, hang_up, tool
+from ..tools import ToolContext, tool
+from ..tools.call_tools import hang_up
 from . import clinic
 from .calendar import CLOSED, HORIZON_DAYS
 

@@ -33,6 +33,10 @@ class TestKitError(VoiceframeError, AssertionError):
             "dial() cannot call a bot via {via!r}.",
             'Use `dial(bot, via="text")`, `dial(bot, via="audio")` or `dial(bot, via="twilio")`.',
         ),
+        "test.metadata": Explanation(
+            "A caller by way of Twilio cannot bring metadata: they are what Twilio's webhook says.",
+            "Leave out `metadata=`, or give the form's fields to `TwilioExchange.caller(fields=...)`.",
+        ),
         "test.called": Explanation(
             "The call is under way: who calls whom must be said before anything else.",
             "Make `/called NUMBER` the first line of the script, or use `voiceframe chat --called NUMBER`.",

@@ -294,6 +294,8 @@ def dial(
     format: for audio. Twilio has µ-law at 8 kHz only.
     """
     if via == "twilio":
+        if metadata:
+            raise TestKitError.of("test.metadata")
         from .twilio_caller import dialled
 
         return dialled(

@@ -96,11 +96,12 @@ async def collect_date(
 
     question: what the caller is asked.
     earliest: the first day that can be taken; today, if left out.
-    latest: the last day that can be taken; a year from today, if left out.
+    latest: the last day that can be taken; 360 days from today, if left out.
     """
     today = _today(ctx)
     first = (earliest - today).days if earliest else 0 if not latest or latest >= today else -36_500
-    last = (latest - today).days if latest else max(first, 0) + 365
+    # Within 360 days no year has to be said, or keyed in.
+    last = (latest - today).days if latest else 360 if first < 360 else first + 360
     if last < first:
         ctx.refuse(f"the latest day, {latest}, is before the earliest")
     slot = Date("day", earliest_days=first, latest_days=last)
