@@ -221,8 +221,6 @@ def heed(call: Call, number: str, event: LoggedEvent) -> None:
     """What the rules have decided, in your own systems."""
     if event.kind == "compliance.opted-out":
         books.execute("insert or ignore into do_not_call values (?)", (number,))
-    elif event.kind == "handoff.requested" and not event.data.get("source"):  # by a rule; the squad sees to its own
-        call.end("handed-over")
 
 
 def pipeline(call: Call, *ears: Processor) -> Pipeline:

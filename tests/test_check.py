@@ -86,12 +86,6 @@ def test_nothing_is_left_behind(bot: Bot, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir() if path.suffix != ".py" and path.name != "__pycache__"] == []
 
 
-def test_the_examples_lack_nothing_but_what_the_machine_has_not(bot: Bot) -> None:
-    root = Path(__file__).resolve().parent.parent
-    for name in ("echo", "two_agents"):
-        assert failing(checks(str(root / f"examples/{name}.py"))) == set()
-
-
 def test_an_app_of_ones_own(bot: Bot) -> None:
     found = checks(bot())
     assert "a bot" in text(found["bot.loads"])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,7 @@ from voiceframe.check import check_bot
 from voiceframe.check.startup import refuse_unusable
 from voiceframe.checks import Check
 from voiceframe.errors import ConfigurationError, VoiceframeError
+from voiceframe.server import Gateway, ServerSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -25,6 +28,7 @@ from voiceframe.flow import End, Flow, State
 from voiceframe.frames import Frame, UpdateSettingsFrame, UserTurnFrame
 from voiceframe.guardrails import Words
 from voiceframe.processors.agents import CallVoice, Destination, Router, Squad
+from voiceframe.processors.manners import Language, Manners
 from voiceframe.testing import ScriptedLLM
 from voiceframe.tools import Handoff, tool
 
@@ -155,7 +159,10 @@ def test_routes_bind_a_specialist(write: Write) -> None:
 
 
 def test_a_tool_that_gives_the_caller_away_needs_a_squad(write: Write) -> None:
-    said, fix = fails(write(SQUAD + '\ndef bot(call):\n    return through(call, Agent("a", "", llm, tools=[invoice]))\n'), "bot.pipeline")
+    said, fix = fails(
+        write(SQUAD + '\ndef bot(call):\n    return through(call, Agent("a", "", llm, tools=[invoice]))\n'),
+        "bot.pipeline",
+    )
     assert "squad.alone" in said
     assert "Squad(" in fix
 
@@ -200,15 +207,17 @@ def test_settings_are_changed_of_somebody_who_is_there(write: Write) -> None:
     "agent",
     [
         'Agent("clinic", "", llm, voice="en-ux")',
-        'Router([Agent("a", "", llm), Agent("b", "", llm)], fallback="a", classifier=len, call_voice=CallVoice("en-ux"))',
-        'Flow([State("a", "Hello!", to="b", voice="en-ux"), End("b")], start="a", person="c")',
+        'Router([Agent("a", "", llm)], fallback="a", classifier=len, call_voice=CallVoice("en-ux"))',
+        '*Manners(languages=[Language("en"), Language("es", voice="en-ux")]).around(Turns()), Agent("a", "", llm)',
+        'Flow([State("a", "Hello!", to="b", voice="en-ux"), End("b", "Bye!")], start="a", person="c")',
     ],
-    ids=["agent", "router", "flow"],
+    ids=["agent", "router", "language", "flow"],
 )
 def test_a_voice_that_the_tts_does_not_have(write: Write, agent: str) -> None:
     pytest.importorskip("espeakng_loader", reason="needs voiceframe[local]")
     source = f"""
 from voiceframe.processors.tts import EspeakTTS
+from voiceframe.processors.turn import Turns
 
 def bot(call: Call) -> Pipeline:
     return through(call, {agent}, EspeakTTS())
@@ -219,7 +228,9 @@ def bot(call: Call) -> Pipeline:
     assert "`en-" in fix
     assert checks(write(source.replace("en-ux", "en-us")))["bot.pipeline"].verdict == "pass"
     # Who knows no voices of a vendor refuses none.
-    other = source.replace("EspeakTTS()", "ToneTTS()").replace("tts import EspeakTTS", "tts import EspeakTTS\nfrom voiceframe.testing import ToneTTS")
+    other = source.replace("EspeakTTS()", "ToneTTS()").replace(
+        "tts import EspeakTTS", "tts import EspeakTTS\nfrom voiceframe.testing import ToneTTS"
+    )
     assert checks(write(other))["bot.pipeline"].verdict == "pass"
 
 
@@ -274,7 +285,10 @@ def test_a_name_that_depends_on_the_call_is_told(write: Write, name: str) -> Non
 
 
 def test_what_admits_calls_may_set_values(write: Write) -> None:
-    source = named("data.plan") + "\nfrom voiceframe import App\napp = App(bot, store=None, admit=[lambda app, call: None])\n"
+    source = (
+        named("data.plan")
+        + "\nfrom voiceframe import App\napp = App(bot, store=None, admit=[lambda app, call: None])\n"
+    )
     assert checks(write(source))["agents.variables"].verdict == "warn"
 
 
@@ -345,7 +359,9 @@ def test_a_flow_in_a_file_names_file_and_line(write: Write, tmp_path: Path) -> N
 # -- environment
 
 
-def test_a_variable_that_is_missing_keeps_a_service_from_starting(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_that_is_missing_keeps_a_service_from_starting(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = """
         import os
 
@@ -386,6 +402,43 @@ def test_the_error_of_a_start_names_the_command_that_says_more(write: Write) -> 
     assert caught.value.code == "bot.unusable"
     assert "`voiceframe check " in caught.value.fix
     assert "bot.py, line " in caught.value.message
+
+
+@pytest.mark.parametrize("rehearse", [True, False])
+async def test_a_server_of_its_own_refuses_too_unless_it_is_told_not_to(write: Write, rehearse: bool) -> None:
+    pytest.importorskip("starlette", reason="needs voiceframe[telephony]")
+    app = App(load_app(write("def bot(call):\n    return Squad([], start='a')\n")), store=None)
+    asgi = Gateway(app, ServerSettings(rehearse=rehearse))
+    said: list[str] = []
+    told = iter([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
+
+    async def receive() -> dict[str, str]:
+        return next(told)
+
+    async def send(message: Any) -> None:
+        said.append(message["type"])
+
+    with pytest.raises(ConfigurationError) if rehearse else contextlib.nullcontext():
+        await asgi({"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}, receive, send)
+    assert said[0] == ("lifespan.startup.failed" if rehearse else "lifespan.startup.complete")
+
+
+@pytest.mark.parametrize(
+    ("made", "nearest"),
+    [('TTS.by_name("elevenlab")', "`elevenlabs`"), ('STT.by_name("depgram")', "`deepgram`")],
+)
+def test_a_provider_that_there_is_not(write: Write, made: str, nearest: str) -> None:
+    source = f"""
+        from voiceframe.processors.stt import STT
+        from voiceframe.processors.tts import TTS
+
+        def bot(call: Call) -> Pipeline:
+            return through(call, {made})
+        """
+    said, fix = fails(write(source), "bot.pipeline")
+    assert "provider.unknown" in said
+    assert line_of(made) in said
+    assert nearest in said + fix
 
 
 def test_a_line_in_memory_needs_no_secret(write: Write) -> None:

@@ -11,6 +11,7 @@ import pytest
 from voiceframe import Agent, Call, Guardrail, Pipeline, Processor
 from voiceframe.app import Bot
 from voiceframe.errors import GuardrailError, LinkError
+from voiceframe.events import HandoffRequested
 from voiceframe.frames import (
     Alternative,
     EagerTurnFrame,
@@ -162,6 +163,26 @@ async def test_an_escalated_turn_asks_for_a_person_and_is_answered() -> None:
         await caller.hears("One moment")
         (event,) = caller.record.of("handoff.requested")
         assert (event.data["target"], event.data["reason"]) == ("person", "a legal threat")
+        assert await caller.hears_the_end() == "handed-over"
+
+
+@pytest.mark.parametrize("works", [True, False])
+async def test_an_escalation_puts_the_caller_through_while_its_sentence_is_said(works: bool) -> None:
+    asked: list[tuple[str, str]] = []
+
+    async def transfer(call: Call, request: HandoffRequested) -> None:
+        asked.append((request.target, request.reason))
+        if not works:
+            raise OSError("nobody is there")
+
+    law = Words("lawyer", stages=("output",), action="escalate", reason="a threat", target="legal", say="One moment.")
+    async with dial(bot_of(lambda: Guardrail(law, transfer=transfer), ScriptedLLM(["Ask a lawyer.", "Hm."]))) as caller:
+        await caller.says("What now?")
+        await caller.interrupts("Wait", after_ms=100)
+        await caller.listens()
+        assert asked == [("legal", "a threat")]
+        assert caller.record.heard[0] == "One moment."  # which nothing interrupts
+        assert bool(caller.record.of("processor.failed")) is not works
 
 
 async def test_no_turn_is_silent_where_a_rule_has_no_sentence() -> None:

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voiceframe import Guardrail
-from voiceframe.events import LoggedEvent
 from voiceframe.errors import GuardrailError
+from voiceframe.events import LoggedEvent
 from voiceframe.frames import ClipFrame, Frame, ReplyEndedFrame, ReplyStartedFrame, TextFrame
 from voiceframe.guardrails import SUPPORT_SAFE, Pattern, PersonalData, Policy, Text, Words, rule
 from voiceframe.processors import EspeakTTS

@@ -54,7 +54,7 @@ async def refuse_unusable(app: App) -> None:
         raise ConfigurationError.of(
             "bot.unusable",
             bot=f"The bot {name}",
-            problems=" ".join(problems),
+            problems=" ".join(problems).removesuffix("."),
             fixes=" ".join(filter(None, dict.fromkeys(fixes))),
             where=subject.where,
         )

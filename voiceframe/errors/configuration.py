@@ -54,7 +54,7 @@ class ConfigurationError(VoiceframeError):
             "Define `def bot(call: Call) -> Pipeline`, or name the function: `voiceframe chat {path}:{nearest}`.",
         ),
         "bot.unusable": Explanation(
-            "{bot} cannot take calls. {problems}",
+            "{bot} cannot take calls: {problems}.",
             "{fixes} `voiceframe check {where}` says all that is wrong with it.",
         ),
         "file.unusable": Explanation(

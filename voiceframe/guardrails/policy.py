@@ -6,19 +6,25 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import Any, Final, Literal, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from ..errors import GuardrailError
 from .compliance import Notice
 from .decisions import STAGES, Decision, Finding, Hit, Outcome, Stage, decided
 from .rules import Rule, SlowRule, Text, one_of
 
-__all__ = ["OnTimeout", "Policy", "Runner"]
+if TYPE_CHECKING:
+    from ..call import Call
+    from ..events import HandoffRequested
+
+__all__ = ["OnTimeout", "Policy", "Runner", "Transfer"]
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 Verdict = Literal["allow", "block"]
+#: What puts a caller through: called with the call and the request, while the sentence is being said.
+Transfer: TypeAlias = "Callable[[Call, HandoffRequested], Awaitable[None]]"
 #: What is done where a rule was not in time: for all stages, or by stage.
 OnTimeout = Verdict | Mapping[Stage, Verdict]
 
@@ -64,6 +70,7 @@ class Policy:
     on_timeout: what is done when one was not in time, or has failed: `"allow"` or `"block"`, for all stages or by
         stage. By default what goes out (output, tool input, handoff) is blocked, and what comes in is let through.
     say: the sentence for what is blocked by a rule that has none.
+    transfer: puts the caller through when a rule escalates; None if the call ends then, for somebody to take it up.
 
     Raises `GuardrailError` (`guard.empty`, `guard.rule`, `guard.twice`, `guard.value`, `guard.number`).
     """
@@ -75,6 +82,7 @@ class Policy:
         budget_ms: int = 50,
         on_timeout: OnTimeout | None = None,
         say: str = SAY,
+        transfer: Transfer | None = None,
     ) -> None:
         given = list(rules)
         for each in given:
@@ -94,6 +102,7 @@ class Policy:
         self.notices = tuple(each for each in given if isinstance(each, Notice))
         self.budget_ms = budget_ms
         self.say = say
+        self.transfer = transfer
         self._given = given
         self._in_doubt = _verdicts(on_timeout)
         self._quick: dict[Stage, tuple[Rule, ...]] = {}

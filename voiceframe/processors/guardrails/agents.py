@@ -14,7 +14,7 @@ from ...llm import Message
 from ...processor import Processor
 from ...tools.handoff import Handoff
 from ...tools.values import plain
-from .record import record
+from .record import put_through, record
 
 __all__ = ["AgentGuard"]
 
@@ -68,6 +68,7 @@ class AgentGuard:
             return known
         decision = await self._policy.judge(stage, text, self._agent)
         record(self._agent, decision, turn=turn, excerpts=self._excerpts)
+        put_through(self._agent, decision, self._policy)
         # A verdict in doubt is not kept: the next time the rule may be in time.
         if all(hit.outcome == "found" for hit in decision.hits):
             self._known[key] = decision
@@ -120,11 +121,13 @@ class AgentGuard:
         return _changed(value, changed) if changed else value
 
     async def _judge(self, stage: Stage, subject: str, text: str) -> Decision:
-        decision = await self._policy.judge(stage, text, self._agent)
-        return record(self._agent, decision, subject=subject, excerpts=self._excerpts)
+        return self._recorded(await self._policy.judge(stage, text, self._agent), subject)
 
     def _quick(self, stage: Stage, subject: str, text: str) -> Decision:
-        decision = self._policy.quick(stage, text)
+        return self._recorded(self._policy.quick(stage, text), subject)
+
+    def _recorded(self, decision: Decision, subject: str) -> Decision:
+        put_through(self._agent, decision, self._policy)
         return record(self._agent, decision, subject=subject, excerpts=self._excerpts)
 
     @staticmethod

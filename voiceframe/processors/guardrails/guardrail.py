@@ -23,13 +23,13 @@ from ...frames import (
 )
 from ...guardrails.compliance import Notice, OptOut
 from ...guardrails.decisions import Decision, Hit
-from ...guardrails.policy import SAY, OnTimeout, Policy
+from ...guardrails.policy import SAY, OnTimeout, Policy, Transfer
 from ...guardrails.rules import Rule
 from ...processor import Processor, handles, observes
 from .agents import AgentGuard
 from .clocks import Clocks
 from .output import OutputGuard, output_guard
-from .record import record
+from .record import put_through, record
 from .transcripts import TranscriptGuard, redacted_turn
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ class Guardrail(Processor):
     on_timeout: what is done when one is late, or fails: `"allow"` or `"block"`, for all stages or by stage. By default
         what goes out (output, tool input, handoff) is blocked, and what comes in is let through.
     say: the sentence for what is blocked by a rule that has none.
+    transfer: puts the caller through when a rule escalates: called with the call and the request while the rule's
+        sentence is being said. Without it the call ends behind that sentence with the reason `handed-over`.
     excerpts: keep the texts in the events, without what was found in them, as personal fields.
 
     A turn that is blocked gets the rule's sentence as its answer, and the agent nothing of it. Like any processor it
@@ -66,9 +68,10 @@ class Guardrail(Processor):
         budget_ms: int = 50,
         on_timeout: OnTimeout | None = None,
         say: str = SAY,
+        transfer: Transfer | None = None,
         excerpts: bool = False,
     ) -> None:
-        self.policy = Policy(rules, budget_ms=budget_ms, on_timeout=on_timeout, say=say)
+        self.policy = Policy(rules, budget_ms=budget_ms, on_timeout=on_timeout, say=say, transfer=transfer)
         self._excerpts = excerpts
         self._clocks = Clocks(self, self.policy.notices)
         self._eager: tuple[str, Decision] | None = None
@@ -181,16 +184,19 @@ class Guardrail(Processor):
             sentence = next(hit.rule.say for hit in decision.hits if isinstance(hit.rule, OptOut))
         else:
             sentence = decision.say
-        number = self.begin_reply(frame.turn, interruptible=not opted_out)
-        if opted_out and not number:
+        leaves = opted_out or decision.action == "escalate"
+        number = self.begin_reply(frame.turn, interruptible=not leaves)
+        if leaves and not number:
             number = self.begin_reply(None, interruptible=False)
+        # Behind the sentence, which nothing can interrupt, so the wish to end cannot lapse.
         if opted_out:
-            # Behind the sentence, which nothing can interrupt, so the wish cannot lapse.
             self.call.end("opted-out", after="heard")
+        else:
+            put_through(self, decision, self.policy)
         if not number:
             return []  # the caller speaks again already
         return [
-            ReplyStartedFrame(number, frame.turn, not opted_out, at_ms=frame.at_ms),
+            ReplyStartedFrame(number, frame.turn, not leaves, at_ms=frame.at_ms),
             TextFrame(sentence or self.policy.say, number, at_ms=frame.at_ms),
             ReplyEndedFrame(number, at_ms=frame.at_ms),
         ]

@@ -21,7 +21,7 @@ from ...guardrails.decisions import Decision
 from ...guardrails.policy import Policy
 from ...processor import Processor, handles
 from .held import Held, Portion
-from .record import record
+from .record import put_through, record
 
 if TYPE_CHECKING:
     from ...pipeline import Pipeline
@@ -134,6 +134,9 @@ class OutputGuard(Processor):
         if decision.blocked:
             held.blocked = True
             text = decision.say
+            if decision.action == "escalate":
+                self.call.replies.protect(reply)
+                put_through(self, decision, self._policy)
         elif decision.action == "replace":
             text = _spaced(portion.text, text)
         if text:

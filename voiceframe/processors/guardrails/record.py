@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ...events import GuardrailDecided, HandoffRequested
 from ...guardrails.decisions import Decision
 from ...processor import Processor
 
-__all__ = ["record"]
+if TYPE_CHECKING:
+    from ...guardrails.policy import Policy, Transfer
+
+__all__ = ["put_through", "record"]
 
 
 def record(
@@ -40,5 +45,27 @@ def record(
             )
         )
     if decision.action == "escalate":
-        owner.emit(HandoffRequested(target=decision.target, reason=decision.reason))
+        owner.emit(_request(decision))
     return decision
+
+
+def put_through(owner: Processor, decision: Decision, policy: Policy) -> None:
+    """If the decision is to escalate: give the caller to somebody else, once what is being said was heard."""
+    if decision.action != "escalate" or owner.call.engine.ending:
+        return
+    if policy.transfer is None:
+        owner.call.end("handed-over", after="heard")
+    else:
+        name = f"{owner.name} puts the caller through"
+        owner.spawn(_transferred(owner, policy.transfer, _request(decision)), name=name, lasting=True)
+
+
+async def _transferred(owner: Processor, transfer: Transfer, request: HandoffRequested) -> None:
+    try:
+        await transfer(owner.call, request)
+    except Exception as error:
+        owner.fail(error)
+
+
+def _request(decision: Decision) -> HandoffRequested:
+    return HandoffRequested(target=decision.target, reason=decision.reason)

@@ -25,6 +25,7 @@ from .phrases import plain
 from .switching import Switchboard
 
 if TYPE_CHECKING:
+    from ...pipeline import Pipeline
     from .hold import Hold
     from .idle import IdleSettings
     from .languages import Language, Tongue
@@ -60,6 +61,12 @@ class Gate(Processor):
         self._offer_by_ms = 0
 
     # -- the life of the call
+
+    def check_pipeline(self, pipeline: Pipeline) -> None:
+        from ..agents.fitting import check_voice, tts_behind
+
+        for language in self.tongue.languages if self.tongue is not None else ():
+            check_voice(tts_behind(self, pipeline), language.voice, f"The language {language.code!r}")
 
     async def setup(self) -> None:
         if self.tongue is not None:
