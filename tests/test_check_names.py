@@ -271,7 +271,7 @@ def test_names_with_a_value_are_right(write: Write) -> None:
 @pytest.mark.parametrize("before", ["", "call.data['other'] = 1"])
 def test_a_name_that_nobody_sets_is_refused_with_the_nearest(write: Write, before: str) -> None:
     said, fix = fails(write(named("data.custmer.name", before=before)), "agents.variables")
-    assert "The instructions of clinic" in said
+    assert f"{line_of('custmer')}: The instructions of clinic" in said
     assert "`data.customer.name`" in fix
 
 
@@ -309,6 +309,18 @@ def test_a_rule_that_nobody_asks_is_told(write: Write) -> None:
     assert found.verdict == "pass"
     # Without tools there is nothing that a rule for them could be asked of.
     assert checks(write(source.replace('"output",', '"tool-input",')))["agents.guardrails"].verdict == "pass"
+
+
+def test_whoever_a_rule_escalates_to_is_somebody_outside(write: Write) -> None:
+    source = """
+        def bot(call: Call) -> Pipeline:
+            rule = Words("lawsuit", stages=("transcript",), action="escalate", target="lawyer", reason="a threat")
+            return through(call, Guardrail(rule), Agent("clinic", "", llm))
+        """
+    found = checks(write(source))["agents.delivery"]
+    assert found.verdict == "warn"
+    assert "lawyer" in str(found.evidence)
+    assert checks(write(source.replace("(rule)", "(rule, transfer=print)")))["agents.delivery"].verdict == "pass"
 
 
 def test_a_guardrail_in_the_wrong_place_is_refused(write: Write) -> None:

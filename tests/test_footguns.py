@@ -120,6 +120,19 @@ def test_footgun_1_whoever_talks_in_a_call_that_is_placed_is_looked_at_too(bots:
     assert "squad.start" in bots.refused(source)
 
 
+def test_footgun_1_so_is_whoever_is_called_out_of_such_a_call(bots: Bots) -> None:
+    source = PLACES.replace(
+        "def bot(",
+        "def second(call: Call) -> Pipeline:\n"
+        "    return Pipeline([Agent('second', '', llm), call.transport.output()])\n\n"
+        "def bot(",
+    ).replace('"Remind.", llm)', '"Remind.", llm, tools=[voice_call(dialler, agents=dict(second=second))])')
+    said, _ = bots.fails(source, "agents.calls")
+    assert "agent second" in said
+    assert "link.no-source" in said
+    assert "link.no-source" in bots.refused(source)
+
+
 def test_footgun_1_a_tool_whose_line_no_app_opens_is_refused(bots: Bots) -> None:
     source = PLACES.replace("App(bot, dialler,", "App(bot,")
     assert "dial.closed" in bots.fails(source, "agents.calls")[0]
@@ -294,7 +307,13 @@ def test_footgun_6_an_interval_that_is_too_short_is_refused(bots: Bots, monkeypa
 # -- the command
 
 
-def test_the_command_that_serves_says_why_it_does_not(bots: Bots, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_that_serves_says_why_it_does_not(
+    bots: Bots, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def opened(app: App) -> App:
+        raise AssertionError("its endpoints were opened")
+
+    monkeypatch.setattr(App, "__aenter__", opened)
     where = bots.write(AUDITED.replace("Auditor(checker)", 'Auditor(checker, of="clinik")'))
     assert main(["run", where, "--port", "0"]) == 2
     said = capsys.readouterr().err

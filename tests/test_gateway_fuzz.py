@@ -763,6 +763,7 @@ def test_hostile_input_is_refused_and_leaves_nothing() -> None:
     assert {code for kind, code in world.outcomes if kind == "anything"} >= {1000, 1003, 1007, 1008, 1009}
 
 
+@pytest.mark.slow
 def test_hostile_input_takes_no_memory() -> None:
     tracemalloc.start()
     try:

@@ -14,7 +14,7 @@ from ..processors.agents.auditor import Auditor
 from ..processors.realtime import Realtime
 from .cast import agents_in, everything_in, routers_in, squads_in
 from .named import settings_targets
-from .policies import policies
+from .policies import policies, policies_in
 from .questions import judged, wrong
 from .rehearsal import Rehearsal
 from .subject import Subject
@@ -37,7 +37,7 @@ def agents(subject: Subject) -> Iterator[Check | Missing]:
     else:
         yield Missing("agents.cast", "nobody in the pipeline is an agent, a flow or a model that speaks")
     yield _mute(pipelines)
-    yield from variables(rehearsed, admits=bool(subject.app is not None and subject.app._admit))
+    yield from variables(rehearsed, subject.modules, admits=bool(subject.app is not None and subject.app._admit))
     yield from handoffs(pipelines)
     yield _delivered(pipelines)
     yield from settings_targets(rehearsed)
@@ -98,6 +98,10 @@ def _delivered(pipelines: list[Pipeline]) -> Check | Missing:
                 names += [flow._person] if flow._person else []
                 outside += names
                 lost += names if flow._transfer is None else []
+        for policy in policies_in(pipeline):
+            names = [rule.target for rule in policy.rules if rule.action == "escalate"]
+            outside += names
+            lost += names if policy.transfer is None else []
     if not outside:
         return Missing("agents.delivery", "callers are given to nobody outside")
     if not lost:
@@ -106,7 +110,7 @@ def _delivered(pipelines: list[Pipeline]) -> Check | Missing:
         "agents.delivery",
         "warn",
         [f"Nobody puts a caller through to {name}: the call ends when that was said." for name in dict.fromkeys(lost)],
-        "Give the squad or the flow a `transfer=`, unless whoever reads the event `handoff.requested` does it.",
+        "Give the squad, flow or guardrail a `transfer=`, unless whoever reads the event `handoff.requested` does it.",
     )
 
 

@@ -14,7 +14,7 @@ from ..processors.guardrails.transcripts import TranscriptGuard
 from .cast import agents_in, everything_in, squads_in, tools_in
 from .questions import judged
 
-__all__ = ["policies"]
+__all__ = ["policies", "policies_in"]
 
 #: What has a policy judge at a stage.
 _HOW: dict[Stage, str] = {
@@ -33,7 +33,7 @@ def policies(pipelines: list[Pipeline]) -> Iterator[Check | Missing]:
     fixes: list[str] = []
     for pipeline in pipelines:
         there = _there(pipeline)
-        for policy, stages in _asked(pipeline).items():
+        for policy, stages in policies_in(pipeline).items():
             facts.append({"rules": ", ".join(rule.name for rule in policy.rules), "stages": ", ".join(sorted(stages))})
             for rule in policy.rules:
                 wanted = [stage for stage in rule.stages if stage in there]
@@ -49,7 +49,7 @@ def policies(pipelines: list[Pipeline]) -> Iterator[Check | Missing]:
         yield Missing("agents.guardrails", "there is no guardrail")
 
 
-def _asked(pipeline: Pipeline) -> dict[Policy, set[Stage]]:
+def policies_in(pipeline: Pipeline) -> dict[Policy, set[Stage]]:
     """The policies, with the stages at which they are asked."""
     found: dict[Policy, set[Stage]] = {}
     for each in everything_in(pipeline):

@@ -13,7 +13,19 @@ from pathlib import Path
 from types import FunctionType, MethodType, ModuleType
 from typing import Any, Final, NamedTuple
 
-__all__ = ["Called", "called_in", "dotted", "functions_of", "nodes", "place_of", "returned_by", "source_of", "text_of"]
+__all__ = [
+    "Called",
+    "called_in",
+    "dotted",
+    "functions_of",
+    "is_theirs",
+    "nodes",
+    "place_of",
+    "place_of_text",
+    "returned_by",
+    "source_of",
+    "text_of",
+]
 
 #: Whose code is not the bot's.
 _PACKAGE: Final = Path(__file__).resolve().parent.parent
@@ -76,11 +88,18 @@ def place_of(error: BaseException, modules: Iterable[ModuleType] = ()) -> str:
     if found is not None:
         return f"{found.filename}, line {found.lineno}"
     said = str(getattr(error, "message", error))
-    for name in said.split("'")[1::2]:
-        for module in modules:
-            for node, _ in nodes(module):
-                if isinstance(node, ast.Constant) and node.value == name:
-                    return f"{module.__file__}, line {node.lineno}"
+    places = (place_of_text(name, modules) for name in said.split("'")[1::2])
+    return next(filter(None, places), "")
+
+
+def place_of_text(text: str, modules: Iterable[ModuleType], *, within: bool = False) -> str:
+    """Where a text stands in the source for the first time; "" if it does not. within: as a part of another one."""
+    for module in modules:
+        for node, _ in nodes(module):
+            value = node.value if isinstance(node, ast.Constant) else None
+            if isinstance(value, str) and (text in value if within else text == value):
+                assert isinstance(node, ast.Constant)
+                return f"{module.__file__}, line {node.lineno}"
     return ""
 
 

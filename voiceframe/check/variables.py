@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from types import ModuleType
 from typing import Any, Literal, NamedTuple
 
 from ..call import Call
@@ -15,6 +16,7 @@ from ..processors.manners.gate import Gate
 from .cast import agents_in, everything_in, routers_in, squads_in
 from .questions import judged
 from .rehearsal import Rehearsal
+from .sources import place_of_text
 
 __all__ = ["variables"]
 
@@ -27,8 +29,9 @@ class _Use(NamedTuple):
     nearest: str = ""
 
 
-def variables(rehearsed: list[Rehearsal], *, admits: bool) -> Iterator[Check | Missing]:
-    """admits: the app has functions that look at each call before the bot, and may keep something in `call.data`."""
+def variables(rehearsed: list[Rehearsal], modules: Sequence[ModuleType], *, admits: bool) -> Iterator[Check | Missing]:
+    """modules: where the names may stand. admits: the app has functions that look at each call before the bot, and may
+    keep something in `call.data`."""
     uses = [use for each in rehearsed for use in _uses(each, admits)]
     if not uses:
         yield Missing("agents.variables", "no instructions and no greeting name a value of the call")
@@ -41,9 +44,14 @@ def variables(rehearsed: list[Rehearsal], *, admits: bool) -> Iterator[Check | M
     yield judged(
         "agents.variables",
         bad[0].verdict,
-        [f"{use.where}: {{{{ {use.name} }}}} {use.why}." for use in bad],
+        [f"{_place(use, modules)}{use.where}: {{{{ {use.name} }}}} {use.why}." for use in bad],
         " ".join(dict.fromkeys(_fix(use) for use in bad)),
     )
+
+
+def _place(use: _Use, modules: Sequence[ModuleType]) -> str:
+    found = place_of_text(use.name, modules, within=True)
+    return f"{found}: " if found else ""
 
 
 def _fix(use: _Use) -> str:

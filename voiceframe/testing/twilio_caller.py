@@ -201,7 +201,9 @@ class TwilioExchange:
             call_settings=settings,
             engine_settings=engine_settings or EngineSettings(development=True),
         )
-        self.gateway: Gateway = Gateway(self.app, server or ServerSettings(port=0, public_url=PUBLIC_URL))
+        self.gateway: Gateway = Gateway(
+            self.app, server or ServerSettings(port=0, public_url=PUBLIC_URL, rehearse=False)
+        )
         #: The way to the bot, once it is open.
         self.network: Network = MemoryNetwork(self.gateway, self.gateway.public_url)
         self._memory = None if real else self.network
