@@ -97,3 +97,21 @@ def test_each_wrong_line_is_an_error(tmp_path: Path) -> None:
     # A decorated method may be reported at its decorator, one line above.
     missing = {(n, code) for n, code in expected if not {(n, code), (n - 1, code)} & reported}
     assert not missing, found
+
+
+def test_a_wrong_keyword_or_type_of_a_setting_is_an_error(tmp_path: Path) -> None:
+    found = check(
+        tmp_path,
+        """
+from voiceframe.settings import Settings, setting
+
+class Mine(Settings, prefix="TYPED"):
+    delay_ms: int = setting(default=1, doc="x")
+
+Mine(delay_ms=2)
+Mine(delay=2)
+Mine(delay_ms="2")
+Mine().delay_ms = 3
+""",
+    )
+    assert re.findall(r"sample\.py:(\d+): error", found) == ["8", "9", "10"], found
