@@ -94,6 +94,7 @@ async def says(running: Rig, turn: int, text: str, answer: str) -> None:
     running.up(HeardFrame(reply, said, complete=True, final=True))
 
 
+@pytest.mark.slow
 @pytest.mark.real_time
 @pytest.mark.parametrize("name", VENDORS)
 async def test_a_conversation_with_tools_and_an_interruption_is_taken_by_every_vendor(name: str) -> None:

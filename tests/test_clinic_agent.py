@@ -192,6 +192,7 @@ def test_it_is_called_and_books_by_sound(tmp_path: Path) -> None:
     assert "hang_up" in page
 
 
+@pytest.mark.slow
 @speech
 def test_many_calls_are_understood() -> None:
     out = io.StringIO()

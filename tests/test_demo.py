@@ -147,6 +147,7 @@ def files(folder: Path) -> dict[str, set[str]]:
     return {call.name: {path.name for path in call.iterdir()} for call in folder.iterdir()}
 
 
+@pytest.mark.slow
 def test_the_files_of_many_calls_are_kept_where_they_are_to_go(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

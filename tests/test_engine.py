@@ -90,7 +90,14 @@ async def one_call(*processors: Processor, number: int) -> weakref.ref[Call]:
     return weakref.ref(call)
 
 
-@pytest.mark.parametrize("kinds", [[], [Swallows], [Refuses]], ids=["well behaved", "swallowing", "refusing"])
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        pytest.param([], id="well behaved"),
+        pytest.param([Swallows], id="swallowing", marks=pytest.mark.slow),
+        pytest.param([Refuses], id="refusing", marks=pytest.mark.slow),
+    ],
+)
 async def test_nothing_is_kept_of_a_thousand_calls(
     kinds: list[type[Processor]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -188,6 +188,7 @@ async def test_cloud_cascade_books_by_sound_over_twilio(monkeypatch: pytest.Monk
     assert (booked.personal or {})["arguments"] == {"day": "2026-12-03", "name": "Ann Lee"}
 
 
+@pytest.mark.slow
 async def test_openai_realtime_twilio_looks_a_repair_up(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = [call("repair", number="4711"), bye("It is done. Bye!"), "Bye!"]
     async with FakeOpenAIRealtime(answers, words="four seven one") as fake:

@@ -156,7 +156,7 @@ def media(number: int, payload: bytes = b"\x90" * 160) -> str:
     )
 
 
-@pytest.fixture(autouse=True, params=["websockets", "picows"])
+@pytest.fixture(autouse=True, params=["websockets", pytest.param("picows", marks=pytest.mark.slow)])
 def websockets(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Everything here holds for whatever reads the streams."""
     if request.param == "picows":

@@ -163,9 +163,7 @@ async def test_both_sides_are_in_the_file_at_the_time_of_the_call(tmp_path: Path
     assert line.recorder.path == tmp_path / "call_1.wav"
 
 
-@pytest.mark.parametrize(
-    "format", [pytest.param(PCMU_8K, marks=pytest.mark.slow), AudioFormat("pcm_s16le", 48_000)]
-)
+@pytest.mark.parametrize("format", [pytest.param(PCMU_8K, marks=pytest.mark.slow), AudioFormat("pcm_s16le", 48_000)])
 async def test_over_ten_minutes_of_a_bad_line_both_sides_stay_aligned_to_the_sample(
     tmp_path: Path, format: AudioFormat
 ) -> None:

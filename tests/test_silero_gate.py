@@ -310,6 +310,7 @@ async def test_the_beginning_of_a_call(start: str) -> None:
     assert_not_later(without, with_gate, 0)
 
 
+@pytest.mark.slow
 @needs_silero_and_voice
 async def test_calls_on_a_loop_hear_in_noise_what_they_hear_alone() -> None:
     lines = [talk(100 + number, 14 + number % 8)[: 16 * 7_000] for number in range(34)]

@@ -282,6 +282,7 @@ async def test_by_voice_with_a_correction_while_nobody_speaks(example: Any, monk
     assert [kind for kind, _ in spoken] == ["reply.speaking", "reply.heard"] * (len(spoken) // 2)  # never over itself
 
 
+@pytest.mark.slow
 @pytest.mark.real_time
 @pytest.mark.skipif(not there("aiohttp") or not there("openai"), reason="needs the extra openai")
 async def test_with_a_model_that_hears_and_speaks_itself(example: Any, monkeypatch: pytest.MonkeyPatch) -> None:
