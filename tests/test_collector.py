@@ -30,7 +30,8 @@ async def test_what_is_there_is_set_aside_and_garbage_is_not() -> None:
         assert gc.get_freeze_count() <= first
         calls = 0
         await asyncio.sleep(6)
-        assert first + 1_000 <= gc.get_freeze_count() < first + 1_900
+        # Of what was set aside before some may be gone.
+        assert first + 900 <= gc.get_freeze_count() < first + 1_900
         again = gc.get_freeze_count()
         await asyncio.sleep(60)  # nothing has come since
         assert gc.get_freeze_count() <= again
