@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator
 
 import pytest
@@ -141,3 +143,22 @@ async def test_an_agent_may_not_be_interruptible(interruptible: bool) -> None:
         await caller.listens()
     heard = caller.record.of("reply.heard")[0]
     assert heard.data["complete"] is not interruptible
+
+
+async def test_a_call_with_a_model_of_its_own_is_forgotten_when_a_reply_was_cut() -> None:
+    async def made() -> weakref.ref[Call]:
+        def bot(call: Call) -> Pipeline:
+            model = ScriptedLLM(["One.", "Two."], delay_ms=2_000)
+            return Pipeline([call.transport.input(), Agent("a", "Speak.", model), call.transport.output()])
+
+        async with dial(bot) as caller:
+            await caller.says("Begin")
+            await caller.waits(500)
+            caller.interrupts_now("Stop")
+            await caller.hears("two")
+        return weakref.ref(caller.call)
+
+    call = await made()
+    await asyncio.sleep(1)
+    gc.collect()
+    assert call() is None

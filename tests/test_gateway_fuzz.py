@@ -751,7 +751,7 @@ async def hostile(first: int, last: int) -> World:
     # Others that ran in this process leave caches that fill; an object for each attack would be 300.
     assert objects < 150, sizes
     # Ids of calls that were are remembered for a day, in what the collector does not count: 250 bytes each.
-    assert traced < 20_000 + 300 * (last - first) // 4, sizes
+    assert traced < 50_000 + 300 * (last - first) // 4, sizes
     return world
 
 

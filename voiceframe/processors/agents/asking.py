@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 from typing import Final, TypeAlias
-from weakref import WeakKeyDictionary
+from weakref import WeakSet
 
 from ...errors import ProviderError
 from ...events import ProviderLost, ProviderTTFB, ProviderUsage
@@ -70,15 +70,17 @@ async def asked(owner: Processor, llm: LLM | None, parts: AsyncGenerator[Part, N
             _spare(owner, llm)
 
 
-#: What makes a connection in place of one that was cut.
-_spares: Final[WeakKeyDictionary[LLM, asyncio.Task[None]]] = WeakKeyDictionary()
+#: Models for which a connection is being made in place of one that was cut. No task of it: that would know its call for
+#: as long as the model is known to the call.
+_warming: Final[WeakSet[LLM]] = WeakSet()
 
 
 def _spare(owner: Processor, llm: LLM) -> None:
     """With a request that is cancelled goes its connection: the next turn is to find another one."""
-    before = _spares.get(llm)
-    if before is None or before.done():
-        _spares[llm] = owner.spawn(llm.warm(), name=f"{owner.name} warms its model", lasting=True)
+    if llm not in _warming:
+        _warming.add(llm)
+        task = owner.spawn(llm.warm(), name=f"{owner.name} warms its model", lasting=True)
+        task.add_done_callback(lambda _: _warming.discard(llm))
 
 
 def _used(owner: Processor, vendor: str, model: str, usage: Usage | None) -> None:
