@@ -16,6 +16,9 @@ from voiceframe.errors import AssistantError, StoreError
 from voiceframe.memories import Bounds, InMemoryStore, MemoryEntry, MemoryStore, Place
 from voiceframe.store import open_store
 
+#: What the package itself opens it closes, which Python can tell from 3.13 on.
+pytestmark = pytest.mark.filterwarnings("error:unclosed database:ResourceWarning")
+
 ANN, BOB = Place("default", "clinic", "+491"), Place("default", "clinic", "+492")
 WIDE = Bounds(50, 100_000)
 

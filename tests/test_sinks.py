@@ -24,6 +24,9 @@ from voiceframe.sinks import JSONLSink, MemorySink, SinkFeed, SQLiteSink, as_fee
 from voiceframe.sinks.jsonl import read_jsonl
 from voiceframe.store import open_store
 
+#: What the package itself opens it closes, which Python can tell from 3.13 on.
+pytestmark = pytest.mark.filterwarnings("error:unclosed database:ResourceWarning")
+
 
 class _Clock:
     """A millisecond passes between two looks."""
